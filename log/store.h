@@ -1,0 +1,150 @@
+// The stable state of one replica: a row of segments, each one LevelDB, and a side file.
+// docs/storage_format.md has the bytes and the reasons.
+
+#ifndef DISTLOG_LOG_STORE_H_
+#define DISTLOG_LOG_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "leveldb/env.h"
+#include "log/sequencer.h"
+#include "paxos/options.h"
+#include "paxos/record.h"
+#include "paxos/types.h"
+
+namespace distlog {
+
+// Who a data directory belongs to.
+struct Identity {
+  paxos::Uuid uuid;        // Of this directory; drawn when it is formatted.
+  std::string cluster_id;  // 32 bytes; empty while unassigned.
+  std::optional<paxos::Configuration> genesis;  // Version 1, set iff assigned.
+  uint64_t start_counter = 0;  // Rises durably with each Open.
+  uint64_t start_nonce = 0;    // Drawn at each Open.
+};
+
+// An entry as clients see it.
+struct LogEntry {
+  uint64_t position = 0;
+  int64_t timestamp_ms = 0;
+  std::string payload;
+};
+
+// What Open found, before anything is applied.
+struct Recovered {
+  paxos::Ballot promised;           // The highest of all evidence.
+  paxos::Slot chosen_through = 0;   // The mark: the highest of all evidence.
+  std::string checkpoint;           // Newest one: Sequencer::Restore. Empty: start from the genesis.
+  std::vector<std::string> notes;   // What was wrong and is mended, a sentence each, for the log.
+};
+
+// Thread rules: Write, SaveMark, SaveCheckpoint, Assign and RememberPeer are called by one thread at a
+// time (the storage thread); NoteApplied and CutBefore by one thread (the event loop); the const
+// functions by any thread, at any time.
+//
+// Errors: DataLoss means that what is on disk cannot be what was made durable (a hole, a lost tail, a
+// bad checksum, another's record): the message names the object and what to do. After an error of
+// Write, SaveMark or SaveCheckpoint nobody knows what is on disk: the caller ends the process.
+class Store {
+ public:
+  struct Options {
+    leveldb::Env* env = nullptr;         // log/env.h; not owned. Null: PosixEnv().
+    uint64_t segment_bytes = 64 << 20;   // A segment is cut when its records exceed this ...
+    paxos::Slot window = paxos::kWindow;  // ... and it is longer than two windows.
+    int open_segments = 16;              // Sealed ones kept open for reading.
+    // Test only: never sync. Loses acknowledged entries at a power cut.
+    bool unsafe_no_sync = false;
+  };
+
+  // Makes a new store in an empty (or missing) directory `dir`. Refuses any other.
+  static absl::Status Format(const Options& options, const std::string& dir);
+  // Whether `dir` is missing or has nothing in it.
+  static absl::StatusOr<bool> IsEmpty(const Options& options, const std::string& dir);
+  // Locks and opens, raises the start counter, and verifies the unsealed segments. Never creates.
+  // FailedPrecondition: in use, a newer format, not a store. DataLoss: damaged.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const Options& options, const std::string& dir);
+  ~Store();
+
+  Identity identity() const;
+  const Recovered& recovered() const;
+
+  // Makes the genesis durable, once. The same again: OK. FailedPrecondition: assigned to another.
+  absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id);
+
+  // Makes all of `records` durable, or (at a crash) a prefix of the groups they need: one group, or two
+  // when they touch both unsealed segments.
+  absl::Status Write(std::span<const paxos::Record> records);
+
+  // Makes the mark durable, lazily: after the sync that it describes. `through` is at most what is
+  // chosen and stored here. Seals what can be sealed.
+  absl::Status SaveMark(paxos::Slot through);
+
+  // The state as of the end of slot `first - 1`, for the segment that begins at `first`. Only when
+  // every slot below `first` is chosen and stored here.
+  absl::Status SaveCheckpoint(paxos::Slot first, const std::string& state);
+
+  // ---- Cutting segments, on the event loop. ----
+
+  // To be called with each group of records before it is handed to the storage thread: decides whether
+  // a new segment begins with it, and returns its first slot, which is above every slot handed over
+  // before. The caller keeps the applied state as of the end of that slot less one, and hands it to
+  // SaveCheckpoint in time. At most one cut is under way.
+  std::optional<paxos::Slot> CutBefore(std::span<const paxos::Record> records);
+
+  // Tells what applying a slot did, in slot order, for the position index.
+  void NoteApplied(const Applied& applied);
+
+  // ---- Reading, from any thread. ----
+
+  // The newest records of slots `first`..`through`, in order: up to max_bytes of payload, but at least
+  // one. The caller knows them stored here. DataLoss if one is missing or damaged.
+  absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first, paxos::Slot through,
+                                                              size_t max_bytes) const;
+
+  // Entries from position `from` to `to` (at most what NoteApplied told and what is stored): up to
+  // max_bytes of payload, but at least one. OutOfRange: `from` is below the first position.
+  absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
+                                                    size_t max_bytes) const;
+
+  // ---- Peers. ----
+
+  struct PeerStart {
+    uint64_t start_counter = 0;
+    uint64_t start_nonce = 0;
+  };
+  // The highest start that a peer has told, durably. Default if never.
+  PeerStart RememberedPeer(const paxos::Uuid& peer) const;
+  absl::Status RememberPeer(const paxos::Uuid& peer, const PeerStart& start);
+
+  // ---- For status. ----
+  uint64_t disk_used_bytes() const;
+  size_t segments() const;
+  // The highest slot accepted or learned, durably.
+  paxos::Slot accepted_through() const;
+
+ private:
+  struct Rep;
+  explicit Store(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+// Rebuilds the applied state from an opened store: restores the checkpoint, applies the slots after it
+// through the mark (telling the store by NoteApplied), and collects what was accepted above. Needs an
+// assigned store. An error of Sequencer::Apply is returned as it is.
+struct RecoveredLog {
+  Sequencer sequencer;
+  paxos::DurableState state;
+};
+absl::StatusOr<RecoveredLog> RecoverLog(Store* store);
+
+}  // namespace distlog
+
+#endif  // DISTLOG_LOG_STORE_H_

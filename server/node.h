@@ -1,0 +1,111 @@
+// The outside world of one paxos::Replica: its event loop, clock, disk and applied state.
+
+#ifndef DISTLOG_SERVER_NODE_H_
+#define DISTLOG_SERVER_NODE_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "log/sequencer.h"
+#include "log/store.h"
+#include "paxos/replica.h"
+#include "proto/distlog/v1/cluster.pb.h"
+#include "proto/distlog/v1/log.pb.h"
+#include "server/transport.h"
+
+namespace distlog {
+
+// Runs one Replica: one event-loop thread holds all protocol state and the sequencer, one storage
+// thread does group commit. Heartbeats never wait for the disk.
+//
+// All public functions may be called from any thread. Callbacks are called once each, from the event
+// loop or from the caller's thread; they must not block. Errors carry an ErrorDetail (wire/status.h).
+class Node : public TransportListener {
+ public:
+  struct Limits {
+    size_t max_entry_bytes = 1 << 20;
+    size_t max_request_bytes = (4 << 20) - (64 << 10);
+    size_t max_payloads = 65'536;             // Of a request.
+    size_t max_inflight_bytes = 64 << 20;     // Appends taken and not answered.
+    size_t max_inflight_requests = 100'000;
+    size_t max_batch_bytes = 1 << 20;         // Of a value; one larger request goes alone.
+  };
+  struct Options {
+    Limits limits;
+    paxos::Options protocol;  // self and seed are filled in.
+    std::string address;      // As advertised.
+    std::string data_dir;
+  };
+
+  // `store` is open; `transport` outlives the node.
+  Node(Options options, std::unique_ptr<Store> store, Transport* transport);
+  ~Node() override;
+
+  // Recovers the log if the store is assigned, and starts the threads.
+  absl::Status Start();
+
+  // Assigns an empty server to its cluster: makes the genesis durable, and begins to take part.
+  // The same again: OK. Blocks for the disk.
+  absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id);
+
+  // Hands leadership over, takes no new requests, waits for those under way (at most `patience`), makes
+  // the mark durable and stops the threads.
+  void Stop(std::chrono::milliseconds patience);
+
+  // ---- Clients. ----
+
+  // Appends through this replica if it leads. Otherwise fails with not_appended set and the leader's
+  // address, if known. A request of a deposed leader whose outcome is open fails without not_appended
+  // when `deadline` passes.
+  using AppendCallback = std::function<void(const absl::StatusOr<v1::AppendResponse>&)>;
+  void Append(v1::AppendRequest request, std::chrono::steady_clock::time_point deadline,
+              AppendCallback done);
+
+  using OpenProducerCallback = std::function<void(const absl::StatusOr<v1::OpenProducerResponse>&)>;
+  void OpenProducer(v1::OpenProducerRequest request, std::chrono::steady_clock::time_point deadline,
+                    OpenProducerCallback done);
+
+  // The retained positions, of which every one through `last` can be read here.
+  struct Bounds {
+    uint64_t first = 1;
+    uint64_t last = 0;
+  };
+  // Linearizable: not before everything acknowledged before the call can be read here.
+  using BoundsCallback = std::function<void(const absl::StatusOr<Bounds>&)>;
+  void ReadBarrier(std::chrono::steady_clock::time_point deadline, BoundsCallback done);
+  // What can be read here now.
+  Bounds LocalBounds() const;
+  // Calls `done` when a position above `last` can be read here, or at `deadline` with what there is.
+  void WaitBeyond(uint64_t last, std::chrono::steady_clock::time_point deadline,
+                  std::function<void(Bounds)> done);
+  // Entries within LocalBounds(). Blocks for the disk.
+  absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
+                                                    size_t max_bytes) const;
+
+  // ---- Status. ----
+
+  void FillStatus(v1::ServerStatus* status) const;
+  Identity identity() const;
+  const Limits& limits() const;
+  Store* store() const;
+
+  // ---- TransportListener. ----
+
+  void OnReceive(std::vector<paxos::Envelope> envelopes) override;
+  void OnPeerConnected(paxos::ReplicaId peer) override;
+  void OnPeerLost(paxos::ReplicaId peer) override;
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace distlog
+
+#endif  // DISTLOG_SERVER_NODE_H_
