@@ -22,10 +22,10 @@ struct Member {
 // The members that decide the slots after the one that holds it, up to the next effective one.
 // Version 1 is the genesis: it is given by `init` and holds no slot.
 struct Configuration {
-  uint64_t version = 0;        // Replaces version - 1 if that is in force at its slot (B2).
-  std::vector<Member> members;  // Sorted by id, without repeats.
+  uint64_t version = 0;          // Replaces version - 1 if that is in force at its slot (B2).
+  std::vector<Member> members;   // Sorted by id, without repeats.
   uint64_t next_replica_id = 1;  // Ids from here on were never given out.
-  uint32_t feature_level = 1;   // Every member can apply what this level names.
+  uint32_t feature_level = 1;    // Every member can apply what this level names.
   friend bool operator==(const Configuration&, const Configuration&) = default;
 
   const Member* Find(ReplicaId id) const;  // Null for a stranger.

@@ -115,7 +115,7 @@ struct Heartbeat {
 };
 struct HeartbeatReply {
   uint64_t round = 0;
-  Ballot claimed;   // Set while the sender's proposer runs at it.
+  Ballot claimed;  // Set while the sender's proposer runs at it.
   Ballot followed;
   Ballot promised;  // The highest durable promise.
   bool content = false;

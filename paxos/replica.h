@@ -73,7 +73,111 @@ class Replica {
   friend bool operator==(const Replica&, const Replica&) = default;
 
  private:
-  // (Filled in with the implementation.)
+  // A proposal whose slot is not known chosen yet, whoever leads now.
+  struct PendingTicket {
+    Ticket ticket{};
+    Value value;
+    friend bool operator==(const PendingTicket&, const PendingTicket&) = default;
+  };
+  // Leadership on its way to another.
+  struct Transfer {
+    ReplicaId to{};
+    bool told = false;
+    int rounds = 0;  // Since it was told.
+    friend bool operator==(const Transfer&, const Transfer&) = default;
+  };
+
+  // ---- Events (replica.cc). ----
+  void On(const Receive& event, Effects* effects);
+  void On(const Propose& event, Effects* effects);
+  void On(const Read& event, Effects* effects);
+  void On(const CancelRead& event, Effects* effects);
+  void On(const WriteFinished& event, Effects* effects);
+  void On(const MarkSaved& event, Effects* effects);
+  void On(const PeerConnected& event, Effects* effects);
+  void On(const PeerLost& event, Effects* effects);
+  void On(const TransferLeadership& event, Effects* effects);
+  void On(const Tick& event, Effects* effects);
+  // What may have become possible by the event.
+  void Advance(Effects* effects);
+
+  // ---- Messages: acceptor and learner (replica.cc). ----
+  void Handle(ReplicaId from, const Prepare& m, Effects* effects);
+  void Handle(ReplicaId from, const Accept& m, Effects* effects);
+  void Handle(ReplicaId from, const Confirm& m, Effects* effects);
+  void Handle(ReplicaId from, const Announce& m, Effects* effects);
+  void Handle(ReplicaId from, const LearnRequest& m, Effects* effects);
+  void Handle(ReplicaId from, const LearnReply& m, Effects* effects);
+  // ---- Messages: to the proposer (replica_lead.cc). ----
+  void Handle(ReplicaId from, const Promise& m, Effects* effects);
+  void Handle(ReplicaId from, const Accepted& m, Effects* effects);
+  void Handle(ReplicaId from, const Nack& m, Effects* effects);
+  void Handle(ReplicaId from, const Progress& m, Effects* effects);
+  void Handle(ReplicaId from, const Stale& m, Effects* effects);
+  void Handle(ReplicaId from, const Confirmed& m, Effects* effects);
+  void Handle(ReplicaId from, const TakeOver& m, Effects* effects);
+  // ---- Messages: reads and rounds (replica_round.cc). ----
+  void Handle(ReplicaId from, const ReadRequest& m, Effects* effects);
+  void Handle(ReplicaId from, const ReadReply& m, Effects* effects);
+  void Handle(ReplicaId from, const Heartbeat& m, Effects* effects);
+  void Handle(ReplicaId from, const HeartbeatReply& m, Effects* effects);
+
+  // ---- Learning. ----
+  // The next slot is chosen. Its value is held by the acceptor.
+  void Choose(const AcceptedValue& value, Effects* effects);
+  void Learn(const AcceptedValue& value, Effects* effects);
+  void ApplyPair(ReplicaId from, const Pair& pair, bool in_order, Effects* effects);
+  void NotePeerChosen(ReplicaId peer, Slot chosen_through);
+  void NoteBallot(const Ballot& ballot);
+  void AskForMissing(Effects* effects);
+
+  // ---- Leading. ----
+  // Rule B8: to be called before this replica promises, accepts or learns at `ballot`.
+  void YieldTo(const Ballot& ballot);
+  bool MayRenew(const Ballot& above) const;
+  void StartProposer(bool is_renewal, std::map<Slot, AcceptedValue> carried);
+  void StopProposer();
+  void AdvanceProposer(Effects* effects);
+  void BeginPrepare(Effects* effects);
+  void ProposeIn(Slot slot, const Value& value, Effects* effects);
+  void SendAccepts(ReplicaId to, const std::vector<Slot>& slots, Effects* effects);
+  void ChooseAccepted(Effects* effects);
+  void AdvanceTransfer(Effects* effects);
+  Pair OwnPair() const;
+
+  // ---- Rounds and reads. ----
+  void BeginRound(Effects* effects);
+  void EndRound(Effects* effects);
+  void Resend(Effects* effects);
+  void ResendTo(ReplicaId peer, Time before, Effects* effects);
+  void AdvanceReads(Effects* effects);
+  void Give(const ReadIndex::Grant& grant, Effects* effects) const;
+  void AskLeaderForMark(Effects* effects);
+  bool MayStand() const;
+  Slot ReceivedThrough(const Ballot& ballot) const;
+
+  void Send(ReplicaId to, Message message, Effects* effects) const;
+  void SendAfterWrite(ReplicaId to, Message message, Effects* effects) const;
+  void SendToOthers(const Message& message, bool voters_only, Effects* effects) const;
+
+  Options options_;
+  Time now_{};
+  Acceptor acceptor_;                 // What Paxos must remember.
+  Learner learner_;                   // What is known to be chosen.
+  WriteTracker writes_;               // What of that is durable.
+  Election election_;                 // Whom to follow, and when to stand.
+  std::optional<Proposer> proposer_;  // While leading, or trying to.
+  ReadIndex reads_;
+  std::multimap<Slot, PendingTicket> tickets_;
+
+  uint64_t highest_round_ = 0;  // In any ballot seen anywhere.
+  std::map<ReplicaId, Slot>
+      received_through_;        // By followers, of Accepts at the proposer's ballot.
+  uint64_t renewal_round_ = 0;  // The heartbeat round of the last renewal: at most one in each.
+  std::optional<std::map<Slot, AcceptedValue>> renewal_;  // Due: what it carries.
+  std::optional<Transfer> transfer_;
+  Time announce_at_ = Time::max();
+  ReplicaId asked_leader_{};  // Whom reads_ asks.
 };
 
 }  // namespace distlog::paxos

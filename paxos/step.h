@@ -39,6 +39,10 @@ struct CancelRead {
 struct WriteFinished {
   uint64_t last = 0;
 };
+// The mark was made durable by itself, lazily: this replica would recover at least `through`.
+struct MarkSaved {
+  Slot through = 0;
+};
 // A connection to the peer was made, in the direction that carries what is sent to it.
 struct PeerConnected {
   ReplicaId peer{};
@@ -54,8 +58,8 @@ struct TransferLeadership {
 // Replica::deadline() has passed.
 struct Tick {};
 
-using Event = std::variant<Receive, Propose, Read, CancelRead, WriteFinished, PeerConnected,
-                           PeerLost, TransferLeadership, Tick>;
+using Event = std::variant<Receive, Propose, Read, CancelRead, WriteFinished, MarkSaved,
+                           PeerConnected, PeerLost, TransferLeadership, Tick>;
 
 // ---- Out ---------------------------------------------------------------------------------------
 
@@ -87,9 +91,9 @@ struct Supply {
 //
 //   `after_write` is sent only when `write`, and every write before it, is durable.
 //
-// Every message in it tells a replica "I will remember this". Those to this replica itself come back
-// as Receive, like anyone's; that is how a leader counts its own vote no sooner than its own disk.
-// What is lost on the way is said again.
+// Every message in it tells a replica "I will remember this". Those to this replica itself come
+// back as Receive, like anyone's; that is how a leader counts its own vote no sooner than its own
+// disk. What is lost on the way is said again.
 struct Effects {
   std::vector<Record> write;
   uint64_t last_record = 0;  // The number of the last record in `write`, counted from 1 per run.

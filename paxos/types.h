@@ -42,9 +42,9 @@ struct Ballot {
 struct Value {
   enum class Kind : uint8_t { kNoOp = 0, kBatch = 1, kConfiguration = 2, kCommand = 3 };
   Kind kind = Kind::kNoOp;
-  std::shared_ptr<const std::string> payload;            // Null for a no-op.
-  uint64_t checksum = 0;                                 // Of payload, by the proposer; 0 for a no-op.
-  std::shared_ptr<const Configuration> configuration;    // Set iff kind is kConfiguration.
+  std::shared_ptr<const std::string> payload;  // Null for a no-op.
+  uint64_t checksum = 0;                       // Of payload, by the proposer; 0 for a no-op.
+  std::shared_ptr<const Configuration> configuration;  // Set iff kind is kConfiguration.
 
   size_t size() const { return payload == nullptr ? 0 : payload->size(); }
 };
@@ -63,9 +63,9 @@ struct AcceptedValue {
 // readings; it never asks for the time.
 using Time = std::chrono::nanoseconds;
 
-std::string ToString(ReplicaId id);            // "1"
-std::string ToString(const Ballot& ballot);    // "3.1": round 3 of replica 1
-std::string ToString(const Uuid& uuid);        // 32 hexadecimal digits
+std::string ToString(ReplicaId id);          // "1"
+std::string ToString(const Ballot& ballot);  // "3.1": round 3 of replica 1
+std::string ToString(const Uuid& uuid);      // 32 hexadecimal digits
 std::string ToString(Value::Kind kind);
 std::ostream& operator<<(std::ostream& out, ReplicaId id);
 std::ostream& operator<<(std::ostream& out, const Ballot& ballot);

@@ -1,0 +1,179 @@
+// Whole replicas together, on a perfect network: what each can be relied upon for.
+
+#include "paxos/replica.h"
+
+#include "gtest/gtest.h"
+#include "paxos/test_cluster.h"
+
+namespace distlog::paxos {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr ReplicaId k1{1};
+constexpr ReplicaId k2{2};
+constexpr ReplicaId k3{3};
+
+ReplicaId OtherThan(ReplicaId id) { return id == k1 ? k2 : k1; }
+
+TEST(ReplicaTest, ElectsOneLeaderAndBallotsStopRising) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  ASSERT_NE(leader, kNoReplica);
+  const Ballot ballot = cluster.at(leader).promised();
+  cluster.Pass(seconds(60));
+  EXPECT_EQ(cluster.Leader(), leader);
+  for (ReplicaId id : {k1, k2, k3}) {
+    EXPECT_EQ(cluster.at(id).promised(), ballot);
+    EXPECT_EQ(cluster.at(id).followed(), ballot);
+  }
+}
+
+TEST(ReplicaTest, ChoosesInOrderAndTellsIdleFollowers) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  for (int i = 0; i < 20; ++i) {
+    cluster.Do(leader, Propose{Ticket(i), Batch("v" + std::to_string(i))});
+  }
+  ASSERT_EQ(cluster.outcomes(leader).size(), 20u);
+  for (const Outcome& outcome : cluster.outcomes(leader)) {
+    EXPECT_EQ(outcome.result, Outcome::Result::kChosen);
+    EXPECT_EQ(outcome.slot, static_cast<Slot>(outcome.ticket) + 1);
+  }
+  cluster.Pass(milliseconds(10));
+  for (ReplicaId id : {k1, k2, k3}) EXPECT_EQ(cluster.log(id), cluster.log(leader));
+  EXPECT_EQ(cluster.log(k1).size(), 20u);
+}
+
+TEST(ReplicaTest, AKilledLeaderIsReplacedAndNothingIsLost) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId first = cluster.Leader();
+  for (int i = 0; i < 5; ++i) cluster.Do(first, Propose{Ticket(i), Batch(std::to_string(i))});
+  cluster.Kill(first);
+  cluster.Pass(milliseconds(250));
+  const ReplicaId second = cluster.Leader();
+  ASSERT_NE(second, kNoReplica);
+  ASSERT_NE(second, first);
+  cluster.Do(second, Propose{Ticket(9), Batch("9")});
+  cluster.Restart(first);
+  cluster.Pass(seconds(1));
+  EXPECT_EQ(cluster.Leader(), second) << "a returning replica deposes nobody";
+  EXPECT_EQ(cluster.log(second).size(), 6u);
+  EXPECT_EQ(cluster.at(first).chosen_through(), 6u);
+}
+
+TEST(ReplicaTest, AReplicaFarBehindCatchesUpInBulk) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  const ReplicaId behind = OtherThan(leader);
+  cluster.Kill(behind);
+  for (int i = 0; i < 100; ++i) cluster.Do(leader, Propose{Ticket(i), Batch(std::to_string(i))});
+  EXPECT_EQ(cluster.at(leader).chosen_through(), 100u);
+  cluster.Restart(behind);
+  cluster.Pass(seconds(1));
+  EXPECT_EQ(cluster.at(behind).chosen_through(), 100u);
+  EXPECT_EQ(cluster.log(behind), cluster.log(leader));
+}
+
+TEST(ReplicaTest, ALeaderWithoutAQuorumGivesWayAndAnswersNoRead) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  for (ReplicaId id : {k1, k2, k3}) {
+    if (id == leader) continue;
+    cluster.Cut(leader, id);
+    cluster.Cut(id, leader);
+  }
+  cluster.Do(leader, Read{Ticket(1)});
+  cluster.Do(leader, Propose{Ticket(2), Batch("lost?")});
+  cluster.Pass(seconds(3));
+  EXPECT_FALSE(cluster.at(leader).claimed().has_value());
+  EXPECT_TRUE(cluster.outcomes(leader).empty());
+  const ReplicaId second = cluster.Leader();
+  ASSERT_NE(second, kNoReplica);
+  cluster.Do(second, Propose{Ticket(3), Batch("new")});
+  cluster.Heal();
+  cluster.Pass(seconds(2));
+  EXPECT_EQ(cluster.Leader(), second);
+  // Now both are known: the read, through the new leader, and what became of the proposal.
+  ASSERT_EQ(cluster.outcomes(leader).size(), 2u);
+  for (const Outcome& outcome : cluster.outcomes(leader)) {
+    EXPECT_EQ(outcome.result, outcome.ticket == Ticket(1) ? Outcome::Result::kReadable
+                                                          : Outcome::Result::kNotChosen);
+  }
+}
+
+TEST(ReplicaTest, EveryReplicaServesLinearizableReads) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  cluster.Do(leader, Propose{Ticket(1), Batch("a")});
+  for (ReplicaId id : {k1, k2, k3}) {
+    cluster.outcomes(id).clear();
+    cluster.Do(id, Read{Ticket(7)});
+    ASSERT_EQ(cluster.outcomes(id).size(), 1u) << "replica " << id;
+    EXPECT_EQ(cluster.outcomes(id)[0].result, Outcome::Result::kReadable);
+    EXPECT_EQ(cluster.outcomes(id)[0].slot, 1u);
+  }
+}
+
+TEST(ReplicaTest, LeadershipIsHandedOverOnRequest) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  const ReplicaId successor = OtherThan(leader);
+  cluster.Do(leader, Propose{Ticket(1), Batch("a")});
+  cluster.Do(leader, TransferLeadership{successor});
+  EXPECT_EQ(cluster.Leader(), successor) << "without any time passing";
+  EXPECT_EQ(cluster.at(successor).chosen_through(), 1u);
+}
+
+TEST(ReplicaTest, APromiseLeftBehindIsRenewedOverWithoutAnElection) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  const ReplicaId other = OtherThan(leader);
+  const ReplicaId ghost =
+      static_cast<ReplicaId>(6 - static_cast<int>(leader) - static_cast<int>(other));
+  // As if the third had stood, asked one replica, and died.
+  const Ballot left{100, ghost};
+  cluster.Do(other, Receive{{ghost, other, Prepare{left, 1, 1}}});
+  cluster.Pass(milliseconds(500));
+  EXPECT_EQ(cluster.Leader(), leader);
+  EXPECT_GT(cluster.at(leader).promised(), left);
+  cluster.Do(leader, Propose{Ticket(1), Batch("a")});
+  EXPECT_EQ(cluster.outcomes(leader).size(), 1u);
+}
+
+TEST(ReplicaTest, OneReplicaIsItsOwnQuorum) {
+  TestCluster cluster(1);
+  cluster.Pass(seconds(1));
+  ASSERT_EQ(cluster.Leader(), k1);
+  cluster.Do(k1, Propose{Ticket(1), Batch("a")});
+  cluster.Do(k1, Read{Ticket(2)});
+  EXPECT_EQ(cluster.outcomes(k1),
+            (std::vector<Outcome>{{Ticket(1), Outcome::Result::kChosen, 1},
+                                  {Ticket(2), Outcome::Result::kReadable, 1}}));
+  cluster.Kill(k1);
+  cluster.Restart(k1);
+  cluster.Pass(seconds(1));
+  EXPECT_EQ(cluster.at(k1).chosen_through(), 1u);
+}
+
+TEST(ReplicaTest, IsAPlainValue) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  Replica copy = cluster.at(leader);
+  EXPECT_EQ(copy, cluster.at(leader));
+  cluster.Do(leader, Propose{Ticket(1), Batch("a")});
+  EXPECT_FALSE(copy == cluster.at(leader));
+}
+
+}  // namespace
+}  // namespace distlog::paxos
