@@ -1,0 +1,89 @@
+// The chosen prefix, and asking for what is missing of it.
+
+#include "paxos/learner.h"
+
+#include "gtest/gtest.h"
+#include "paxos/test_cluster.h"
+
+namespace distlog::paxos {
+namespace {
+
+using std::chrono::milliseconds;
+constexpr ReplicaId k2{2};
+constexpr ReplicaId k3{3};
+constexpr Time kPatience = milliseconds(50);
+constexpr Time kTimeout = milliseconds(500);
+const Ballot kBallot{1, k2};
+
+Learner Fresh() {
+  DurableState state;
+  state.configuration = VotersOnly(3);
+  return Learner(state);
+}
+
+TEST(LearnerTest, AsksAtOnceForAHoleAndWaitsForWhatMayBeUnderWay) {
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 5);
+  EXPECT_FALSE(learner.NextRequest(milliseconds(10), k2, kPatience, kTimeout).has_value());
+  learner.NoteHole();
+  const auto request = learner.NextRequest(milliseconds(10), k2, kPatience, kTimeout);
+  ASSERT_TRUE(request.has_value());
+  EXPECT_EQ(request->to, k2);
+  EXPECT_EQ(request->first, 1u);
+  EXPECT_FALSE(learner.NextRequest(milliseconds(20), k2, kPatience, kTimeout).has_value())
+      << "one request at a time";
+}
+
+TEST(LearnerTest, AsksAfterPatienceWithoutAHole) {
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 5);
+  EXPECT_EQ(learner.deadline(kPatience, kTimeout), kPatience);
+  EXPECT_TRUE(learner.NextRequest(kPatience, k2, kPatience, kTimeout).has_value());
+}
+
+TEST(LearnerTest, AnUnansweredRequestGoesToAnother) {
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 5);
+  learner.NotePeer(Time{}, k3, 5);
+  EXPECT_EQ(learner.NextRequest(kPatience, k2, kPatience, kTimeout)->to, k2);
+  EXPECT_EQ(learner.NextRequest(kPatience + kTimeout, k2, kPatience, kTimeout)->to, k3);
+}
+
+TEST(LearnerTest, GoesOnAtOnceWhileAnswersBringSomething) {
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 2);
+  learner.NoteHole();
+  learner.NextRequest(Time{}, k2, kPatience, kTimeout);
+  learner.Choose(Time{}, {1, kBallot, Batch("a")});
+  learner.NoteReply(k2, 2);
+  const auto request = learner.NextRequest(Time{}, k2, kPatience, kTimeout);
+  ASSERT_TRUE(request.has_value());
+  EXPECT_EQ(request->first, 2u);
+  learner.Choose(Time{}, {2, kBallot, Batch("b")});
+  learner.NoteReply(k2, 2);
+  EXPECT_FALSE(learner.NextRequest(Time{}, k2, kPatience, kTimeout).has_value());
+  EXPECT_EQ(learner.deadline(kPatience, kTimeout), Time::max());
+}
+
+TEST(LearnerTest, AConfigurationIsInForceFromTheNextSlotOn) {
+  Learner learner = Fresh();
+  Configuration next = VotersOnly(3);
+  next.version = 2;
+  next.members.pop_back();
+  Value value;
+  value.kind = Value::Kind::kConfiguration;
+  value.configuration = std::make_shared<Configuration>(next);
+  EXPECT_TRUE(learner.Choose(Time{}, {1, kBallot, value}));
+  EXPECT_EQ(learner.configuration(), next);
+  EXPECT_EQ(learner.configuration_slot(), 1u);
+  EXPECT_FALSE(learner.Choose(Time{}, {2, kBallot, value})) << "its version has moved on";
+  EXPECT_EQ(learner.configuration_slot(), 1u);
+}
+
+TEST(LearnerDeathTest, ThePrefixHasNoHoles) {
+  Learner learner = Fresh();
+  EXPECT_DEATH(learner.Choose(Time{}, {2, kBallot, Batch("b")}), "P6");
+}
+
+}  // namespace
+}  // namespace distlog::paxos
