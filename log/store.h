@@ -5,7 +5,6 @@
 #define DISTLOG_LOG_STORE_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "leveldb/env.h"
+#include "log/env.h"
 #include "log/sequencer.h"
 #include "paxos/options.h"
 #include "paxos/record.h"
@@ -24,11 +23,11 @@ namespace distlog {
 
 // Who a data directory belongs to.
 struct Identity {
-  paxos::Uuid uuid;        // Of this directory; drawn when it is formatted.
-  std::string cluster_id;  // 32 bytes; empty while unassigned.
+  paxos::Uuid uuid;                             // Of this directory; drawn when it is formatted.
+  std::string cluster_id;                       // 32 bytes; empty while unassigned.
   std::optional<paxos::Configuration> genesis;  // Version 1, set iff assigned.
-  uint64_t start_counter = 0;  // Rises durably with each Open.
-  uint64_t start_nonce = 0;    // Drawn at each Open.
+  uint64_t start_counter = 0;                   // Rises durably with each Open.
+  uint64_t start_nonce = 0;                     // Drawn at each Open.
 };
 
 // An entry as clients see it.
@@ -40,37 +39,40 @@ struct LogEntry {
 
 // What Open found, before anything is applied.
 struct Recovered {
-  paxos::Ballot promised;           // The highest of all evidence.
-  paxos::Slot chosen_through = 0;   // The mark: the highest of all evidence.
-  std::string checkpoint;           // Newest one: Sequencer::Restore. Empty: start from the genesis.
-  std::vector<std::string> notes;   // What was wrong and is mended, a sentence each, for the log.
+  paxos::Ballot promised;          // The highest of all evidence.
+  paxos::Slot chosen_through = 0;  // The mark: the highest of all evidence.
+  std::string checkpoint;          // Newest one: Sequencer::Restore. Empty: start from the genesis.
+  std::vector<std::string> notes;  // What was wrong and is mended, a sentence each, for the log.
 };
 
-// Thread rules: Write, SaveMark, SaveCheckpoint, Assign and RememberPeer are called by one thread at a
-// time (the storage thread); NoteApplied and CutBefore by one thread (the event loop); the const
-// functions by any thread, at any time.
+// Thread rules: Write, SaveMark, SaveCheckpoint, Assign and RememberPeer are called by one thread
+// at a time (the storage thread); NoteApplied and CutBefore by one thread (the event loop); the
+// const functions by any thread, at any time.
 //
-// Errors: DataLoss means that what is on disk cannot be what was made durable (a hole, a lost tail, a
-// bad checksum, another's record): the message names the object and what to do. After an error of
+// Errors: DataLoss means that what is on disk cannot be what was made durable (a hole, a lost tail,
+// a bad checksum, another's record): the message names the object and what to do. After an error of
 // Write, SaveMark or SaveCheckpoint nobody knows what is on disk: the caller ends the process.
 class Store {
  public:
   struct Options {
-    leveldb::Env* env = nullptr;         // log/env.h; not owned. Null: PosixEnv().
-    uint64_t segment_bytes = 64 << 20;   // A segment is cut when its records exceed this ...
+    Env* env = nullptr;                   // Not owned. Null: PosixEnv().
+    uint64_t segment_bytes = 64 << 20;    // A segment is cut when its records exceed this ...
     paxos::Slot window = paxos::kWindow;  // ... and it is longer than two windows.
-    int open_segments = 16;              // Sealed ones kept open for reading.
+    size_t open_segments = 16;            // Sealed ones kept open for reading.
+    size_t memtable_bytes = 8 << 20;      // What LevelDB collects before it writes a table.
     // Test only: never sync. Loses acknowledged entries at a power cut.
     bool unsafe_no_sync = false;
   };
 
-  // Makes a new store in an empty (or missing) directory `dir`. Refuses any other.
+  // Makes a new store in an empty (or missing) directory `dir`. Refuses any other. One that a crash
+  // cut off leaves a directory that counts as empty.
   static absl::Status Format(const Options& options, const std::string& dir);
-  // Whether `dir` is missing or has nothing in it.
+  // Whether `dir` is missing or has nothing in it that matters.
   static absl::StatusOr<bool> IsEmpty(const Options& options, const std::string& dir);
   // Locks and opens, raises the start counter, and verifies the unsealed segments. Never creates.
   // FailedPrecondition: in use, a newer format, not a store. DataLoss: damaged.
-  static absl::StatusOr<std::unique_ptr<Store>> Open(const Options& options, const std::string& dir);
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const Options& options,
+                                                     const std::string& dir);
   ~Store();
 
   Identity identity() const;
@@ -79,35 +81,45 @@ class Store {
   // Makes the genesis durable, once. The same again: OK. FailedPrecondition: assigned to another.
   absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id);
 
-  // Makes all of `records` durable, or (at a crash) a prefix of the groups they need: one group, or two
-  // when they touch both unsealed segments.
+  // Makes all of `records` durable, or (at a crash) a prefix of the groups they need: one group, or
+  // two when they touch both unsealed segments.
   absl::Status Write(std::span<const paxos::Record> records);
 
-  // Makes the mark durable, lazily: after the sync that it describes. `through` is at most what is
-  // chosen and stored here. Seals what can be sealed.
+  // Makes the mark and evidence of all finished writes durable, lazily: after the sync that it
+  // describes. `through` is at most what is chosen and stored here. Costs nothing if nothing has
+  // changed.
   absl::Status SaveMark(paxos::Slot through);
 
   // The state as of the end of slot `first - 1`, for the segment that begins at `first`. Only when
-  // every slot below `first` is chosen and stored here.
+  // every slot below `first` is chosen, stored here, and told by NoteApplied. Seals the segment
+  // before.
   absl::Status SaveCheckpoint(paxos::Slot first, const std::string& state);
 
   // ---- Cutting segments, on the event loop. ----
 
-  // To be called with each group of records before it is handed to the storage thread: decides whether
-  // a new segment begins with it, and returns its first slot, which is above every slot handed over
-  // before. The caller keeps the applied state as of the end of that slot less one, and hands it to
-  // SaveCheckpoint in time. At most one cut is under way.
+  // To be called with each group of records before it is handed to the storage thread: decides
+  // whether a new segment begins with it, and returns its first slot, which is above every slot
+  // handed over before. The caller keeps the applied state as of the end of that slot less one, and
+  // hands it to SaveCheckpoint in time. At most one cut is under way.
   std::optional<paxos::Slot> CutBefore(std::span<const paxos::Record> records);
+
+  // The first slot of the segment that still waits for SaveCheckpoint, if one does. To be asked
+  // after RecoverLog: the run before may have ended between the cut and the checkpoint.
+  std::optional<paxos::Slot> waiting_checkpoint() const;
 
   // Tells what applying a slot did, in slot order, for the position index.
   void NoteApplied(const Applied& applied);
 
   // ---- Reading, from any thread. ----
 
-  // The newest records of slots `first`..`through`, in order: up to max_bytes of payload, but at least
-  // one. The caller knows them stored here. DataLoss if one is missing or damaged.
-  absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first, paxos::Slot through,
+  // The newest records of slots `first`..`through`, in order: up to max_bytes of payload, but at
+  // least one. The caller knows them stored here. DataLoss if one is missing or damaged.
+  absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first,
+                                                              paxos::Slot through,
                                                               size_t max_bytes) const;
+
+  // The newest records of slots from `first` on, in order; a slot without one is left out.
+  absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadAccepted(paxos::Slot first) const;
 
   // Entries from position `from` to `to` (at most what NoteApplied told and what is stored): up to
   // max_bytes of payload, but at least one. OutOfRange: `from` is below the first position.
@@ -120,12 +132,15 @@ class Store {
     uint64_t start_counter = 0;
     uint64_t start_nonce = 0;
   };
-  // The highest start that a peer has told, durably. Default if never.
+  // The highest start that a peer has told, durably. Default if never. ResourceExhausted: too many
+  // peers; nothing has changed, and the store goes on.
   PeerStart RememberedPeer(const paxos::Uuid& peer) const;
   absl::Status RememberPeer(const paxos::Uuid& peer, const PeerStart& start);
 
   // ---- For status. ----
   uint64_t disk_used_bytes() const;
+  // What is left on the disk. Appends are to be refused before it is full.
+  absl::StatusOr<uint64_t> FreeBytes() const;
   size_t segments() const;
   // The highest slot accepted or learned, durably.
   paxos::Slot accepted_through() const;
@@ -136,9 +151,9 @@ class Store {
   std::unique_ptr<Rep> rep_;
 };
 
-// Rebuilds the applied state from an opened store: restores the checkpoint, applies the slots after it
-// through the mark (telling the store by NoteApplied), and collects what was accepted above. Needs an
-// assigned store. An error of Sequencer::Apply is returned as it is.
+// Rebuilds the applied state from an opened store: restores the checkpoint, applies the slots after
+// it through the mark (telling the store by NoteApplied), and collects what was accepted above.
+// Needs an assigned store. An error of Sequencer::Apply is returned as it is.
 struct RecoveredLog {
   Sequencer sequencer;
   paxos::DurableState state;

@@ -66,6 +66,11 @@ bool Election::HeardClaim(const Ballot& ballot) const {
   for (const auto* replies : {&replies_, &heard_}) {
     auto reply = replies->find(ballot.owner);
     if (reply != replies->end() && reply->second.claimed >= ballot) return true;
+    // It cannot be heard from here, but from there. Two leaders that renewed above each other by
+    // turns would never end.
+    for (const auto& [peer, said] : *replies) {
+      if (said.content && said.followed.owner != self_ && said.followed > leadership_) return true;
+    }
   }
   return false;
 }
@@ -86,7 +91,8 @@ Election::Verdict Election::EndRound(Time now, const Own& own) {
   if (own.claim.has_value() && best == *own.claim) {
     std::set<ReplicaId> loyal{self_};
     for (const auto& [peer, reply] : heard_) {
-      if (reply.followed <= *own.claim) loyal.insert(peer);
+      // Renewals do not win back a voter that follows a higher leadership.
+      if (reply.followed.owner == self_ || reply.followed <= leadership_) loyal.insert(peer);
     }
     has_reason = IsQuorum(*own.configuration, loyal);
   } else {
@@ -133,7 +139,8 @@ void Election::OnPeerLost(Time now, ReplicaId peer, const Configuration& configu
   if (may_stand && configuration.IsVoter(self_)) stand_at_ = now + Jitter();
 }
 
-void Election::OnProposerStarted(const Ballot& ballot) {
+void Election::OnProposerStarted(const Ballot& ballot, bool is_renewal) {
+  if (!is_renewal) leadership_ = ballot;
   followed_ = ballot;
   content_ = true;
   rounds_without_ = 0;

@@ -52,15 +52,18 @@ class Election {
   void OnPeerLost(Time now, ReplicaId peer, const Configuration& configuration, bool may_stand);
   void OnPeerConnected(ReplicaId peer) { lost_.erase(peer); }
 
-  // This replica's own proposer has begun at `ballot`, or has stopped.
-  void OnProposerStarted(const Ballot& ballot);
+  // This replica's own proposer has begun at `ballot`, or has stopped. A renewal goes on with the
+  // leadership of the one before.
+  void OnProposerStarted(const Ballot& ballot, bool is_renewal);
   void OnProposerStopped();
 
   uint64_t round() const { return round_; }
   const Ballot& followed() const { return followed_; }
   bool is_content() const { return content_; }
   const std::map<ReplicaId, HeartbeatReply>& heard() const { return heard_; }
-  // Whether `owner` was heard, in this round or the last, to claim a ballot of at least `ballot`.
+  // Whether somebody leads, or tries to, at `ballot` or above: its owner was heard to claim it in
+  // this round or the last, or another was heard to follow a higher leadership than this replica's
+  // own.
   bool HeardClaim(const Ballot& ballot) const;
   bool HearsQuorum(const Configuration& configuration) const;
 
@@ -86,6 +89,7 @@ class Election {
   std::set<ReplicaId> lost_;
 
   Ballot followed_;
+  Ballot leadership_;  // The ballot that this replica took over with, last; renewals go above it.
   bool content_ = false;
   int rounds_without_ = 0;       // A reason for contentment.
   Time stand_at_ = Time::max();  // Waiting for it.

@@ -129,16 +129,26 @@ TEST_F(ElectionTest, ALostFollowerChangesNothing) {
 
 TEST_F(ElectionTest, ALeaderThatHearsNoQuorumGivesUpAfterTwoRounds) {
   const Ballot own{6, k1};
-  election_.OnProposerStarted(own);
+  election_.OnProposerStarted(own, false);
   EXPECT_EQ(Round({}, own), Election::Verdict::kNone);
   EXPECT_EQ(Round({}, own), Election::Verdict::kGiveUp);
 }
 
 TEST_F(ElectionTest, ALeaderYieldsToAHigherContentClaim) {
   const Ballot own{4, k1};
-  election_.OnProposerStarted(own);
+  election_.OnProposerStarted(own, false);
   EXPECT_EQ(Round({{k2, Leads(kOf2)}, {k3, Follows(own, true)}}, own), Election::Verdict::kGiveUp);
   EXPECT_EQ(election_.followed(), kOf2);
+}
+
+TEST_F(ElectionTest, ARenewalDoesNotWinBackAVoterThatFollowsAHigherLeadership) {
+  // 2 cannot be heard from here, but 3 hears it and follows it.
+  election_.OnProposerStarted({4, k1}, false);
+  const Ballot renewed{9, k1};
+  election_.OnProposerStarted(renewed, true);
+  EXPECT_EQ(Round({{k3, Follows(kOf2, true)}}, renewed), Election::Verdict::kNone);
+  EXPECT_TRUE(election_.HeardClaim(Ballot{7, k2})) << "so it must not renew again";
+  EXPECT_EQ(Round({{k3, Follows(kOf2, true)}}, renewed), Election::Verdict::kGiveUp);
 }
 
 TEST_F(ElectionTest, AnswersToAnotherRoundAreNoAnswers) {

@@ -50,12 +50,18 @@ Slot Learner::known_chosen() const {
   return highest;
 }
 
-void Learner::NoteReply(ReplicaId from, Slot supplier_chosen_through) {
+void Learner::NoteReply(Time now, ReplicaId from, Slot first, Slot supplier_chosen_through) {
   if (!asked_.has_value() || asked_->peer != from) return;
+  // A late copy of an earlier answer must not set off another request.
+  if (first != 0 && first != asked_->first) return;
   asked_.reset();
-  unanswered_ = kNoReplica;
+  known_[from] = supplier_chosen_through;
+  const bool is_behind = known_chosen() > chosen_through_;
+  behind_since_ = is_behind ? now : Time::max();
   // A stream of requests goes on without patience, as long as it brings something.
-  hole_ = supplier_chosen_through > chosen_through_;
+  const bool brought_something = first != 0;
+  unanswered_ = brought_something ? kNoReplica : from;
+  hole_ = is_behind && brought_something;
 }
 
 std::optional<ReplicaId> Learner::Supplier(ReplicaId leader) const {

@@ -39,8 +39,10 @@ class Learner {
 
   // A hole that no message under way can fill: ask at once.
   void NoteHole() { hole_ = true; }
-  // The answer to a request has come; another may follow.
-  void NoteReply(ReplicaId from, Slot supplier_chosen_through);
+  // `from` has answered a request for slots from `first` on (0: it had none of them), and can
+  // supply slots through `supplier_chosen_through`. What it said of itself before may no longer
+  // hold: it may have restarted with less.
+  void NoteReply(Time now, ReplicaId from, Slot first, Slot supplier_chosen_through);
 
   // Whom to ask for what now, if it is time to ask; then it counts as asked. Prefers `leader`.
   // Without a hole it waits for `patience`: what is missing may be under way.

@@ -55,14 +55,39 @@ TEST(LearnerTest, GoesOnAtOnceWhileAnswersBringSomething) {
   learner.NoteHole();
   learner.NextRequest(Time{}, k2, kPatience, kTimeout);
   learner.Choose(Time{}, {1, kBallot, Batch("a")});
-  learner.NoteReply(k2, 2);
+  learner.NoteReply(Time{}, k2, 1, 2);
   const auto request = learner.NextRequest(Time{}, k2, kPatience, kTimeout);
   ASSERT_TRUE(request.has_value());
   EXPECT_EQ(request->first, 2u);
   learner.Choose(Time{}, {2, kBallot, Batch("b")});
-  learner.NoteReply(k2, 2);
+  learner.NoteReply(Time{}, k2, 2, 2);
   EXPECT_FALSE(learner.NextRequest(Time{}, k2, kPatience, kTimeout).has_value());
   EXPECT_EQ(learner.deadline(kPatience, kTimeout), Time::max());
+}
+
+TEST(LearnerTest, APeerThatHasLessThanItSaidIsBelieved) {
+  // It knew slot 2 chosen, restarted without that knowledge, and answers that it has nothing.
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 2);
+  learner.NotePeer(Time{}, k3, 1);
+  learner.NoteHole();
+  EXPECT_EQ(learner.NextRequest(Time{}, k2, kPatience, kTimeout)->to, k2);
+  learner.NoteReply(Time{}, k2, 0, 0);
+  EXPECT_EQ(learner.known_chosen(), 1u);
+  EXPECT_FALSE(learner.NextRequest(Time{}, k2, kPatience, kTimeout).has_value()) << "no storm";
+  EXPECT_EQ(learner.NextRequest(kPatience, k2, kPatience, kTimeout)->to, k3);
+}
+
+TEST(LearnerTest, ALateCopyOfAnAnswerSetsOffNoRequest) {
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 5);
+  learner.NoteHole();
+  learner.NextRequest(Time{}, k2, kPatience, kTimeout);
+  learner.Choose(Time{}, {1, kBallot, Batch("a")});
+  learner.NoteReply(Time{}, k2, 1, 5);
+  EXPECT_EQ(learner.NextRequest(Time{}, k2, kPatience, kTimeout)->first, 2u);
+  learner.NoteReply(Time{}, k2, 1, 5);
+  EXPECT_FALSE(learner.NextRequest(Time{}, k2, kPatience, kTimeout).has_value());
 }
 
 TEST(LearnerTest, AConfigurationIsInForceFromTheNextSlotOn) {

@@ -90,7 +90,7 @@ void Proposer::Lead(Slot chosen_through, Time now) {
   next_slot_ = recovery_slot_ + 1;
   reported_.clear();
   promises_.clear();
-  outstanding_ = false;
+  confirming_ = false;
   NoteProgress(now);
 }
 
@@ -123,7 +123,9 @@ void Proposer::Propose(Slot slot, const Value& value, Time now) {
     CHECK_EQ(slot, next_slot_);
     ++next_slot_;
   }
-  SetOutstanding(true, now);
+  // The clocks begin with what is outstanding.
+  if (in_flight_.empty()) progress_at_ = now;
+  if (in_flight_.empty() && !confirming_) answer_at_ = now;
   in_flight_bytes_ += value.size();
   const bool is_new = in_flight_.emplace(slot, Proposal{value, {}, now}).second;
   CHECK(is_new) << "P2: slot " << slot << " proposed twice at ballot " << ballot_;
@@ -151,14 +153,12 @@ void Proposer::OnChosen(Slot slot) {
   next_slot_ = std::max(next_slot_, slot + 1);
 }
 
-std::vector<Slot> Proposer::SlotsToResend(ReplicaId peer, Slot received_through,
-                                          Time before) const {
+std::vector<Slot> Proposer::SlotsToResend(ReplicaId peer, Slot received_through, Time before,
+                                          Time long_before) const {
   std::vector<Slot> slots;
   for (const auto& [slot, proposal] : in_flight_) {
-    if (slot > received_through && proposal.sent_at <= before &&
-        !proposal.accepted_by.contains(peer)) {
-      slots.push_back(slot);
-    }
+    const Time due = slot > received_through ? before : long_before;
+    if (proposal.sent_at <= due && !proposal.accepted_by.contains(peer)) slots.push_back(slot);
   }
   return slots;
 }
@@ -175,15 +175,20 @@ std::map<Slot, AcceptedValue> Proposer::Carried() const {
   return carried;
 }
 
-void Proposer::SetOutstanding(bool outstanding, Time now) {
-  if (outstanding && !outstanding_) NoteProgress(now);
-  outstanding_ = outstanding;
+void Proposer::SetConfirming(bool confirming, Time now) {
+  if (confirming && !confirming_) {
+    read_progress_at_ = now;
+    if (in_flight_.empty()) answer_at_ = now;
+  }
+  confirming_ = confirming;
 }
 
 bool Proposer::IsProgressing(Time now, Time progress_timeout, Time answer_timeout) const {
   if (phase_ != Phase::kLeading) return now - progress_at_ <= progress_timeout;
-  if (!outstanding_) return true;
-  return now - progress_at_ <= progress_timeout && now - answer_at_ <= answer_timeout;
+  const bool proposing = !in_flight_.empty() || !obligations_.empty();
+  if (proposing && now - progress_at_ > progress_timeout) return false;
+  if (confirming_ && now - read_progress_at_ > progress_timeout) return false;
+  return (!proposing && !confirming_) || now - answer_at_ <= answer_timeout;
 }
 
 }  // namespace distlog::paxos

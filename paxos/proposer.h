@@ -93,19 +93,24 @@ class Proposer {
   void OnChosen(Slot slot);
 
   const std::map<Slot, Proposal>& in_flight() const { return in_flight_; }
-  // Marks as sent again at `now` and returns the slots that `peer` lacks, were sent before
-  // `before`, and are above `received_through`.
-  std::vector<Slot> SlotsToResend(ReplicaId peer, Slot received_through, Time before) const;
+  // The slots that `peer` has not answered for: those it has not received (above
+  // `received_through`) if they were sent by `before`, the others if they were sent by
+  // `long_before` (its answer is lost).
+  std::vector<Slot> SlotsToResend(ReplicaId peer, Slot received_through, Time before,
+                                  Time long_before) const;
   void NoteResent(Slot slot, Time now);
   // What to carry into a renewal.
   std::map<Slot, AcceptedValue> Carried() const;
 
   // ---- Progress: what makes a leader content. ----
 
+  // In Phase 1, or in what is proposed.
   void NoteProgress(Time now) { progress_at_ = answer_at_ = now; }
+  // In confirming reads: no proof that proposals get through.
+  void NoteReadProgress(Time now) { read_progress_at_ = answer_at_ = now; }
   void NoteAnswer(Time now) { answer_at_ = now; }
-  // Whether anything asked for is outstanding (besides Phase 1); the clocks begin when that begins.
-  void SetOutstanding(bool outstanding, Time now);
+  // Whether a round of read confirmations is outstanding; its clock begins when that begins.
+  void SetConfirming(bool confirming, Time now);
   bool IsProgressing(Time now, Time progress_timeout, Time answer_timeout) const;
 
   friend bool operator==(const Proposer&, const Proposer&) = default;
@@ -132,8 +137,9 @@ class Proposer {
   std::map<Slot, Proposal> in_flight_;
   size_t in_flight_bytes_ = 0;
 
-  bool outstanding_ = false;
+  bool confirming_ = false;
   Time progress_at_{};
+  Time read_progress_at_{};
   Time answer_at_{};
 };
 

@@ -217,14 +217,14 @@ void Replica::Handle(ReplicaId from, const LearnRequest& m, Effects* effects) {
 }
 
 void Replica::Handle(ReplicaId from, const LearnReply& m, Effects* effects) {
+  const Slot before = chosen_through();
   for (const AcceptedValue& value : m.chosen) {
     if (value.slot <= chosen_through()) continue;
     if (value.slot != chosen_through() + 1) break;
     Learn(value, effects);
   }
-  NotePeerChosen(from, m.chosen_through);
-  learner_.NoteReply(from, m.chosen_through);
-  if (proposer_) proposer_->NoteProgress(now_);
+  learner_.NoteReply(now_, from, m.chosen.empty() ? 0 : m.chosen.front().slot, m.chosen_through);
+  if (proposer_ && chosen_through() > before) proposer_->NoteProgress(now_);
 }
 
 // Rule B4: what is learned is held at the higher of the two ballots, promised, and durable no later

@@ -149,7 +149,9 @@ class Replica {
   void BeginRound(Effects* effects);
   void EndRound(Effects* effects);
   void Resend(Effects* effects);
-  void ResendTo(ReplicaId peer, Time before, Effects* effects);
+  // Says again what `peer` has not answered and was said by `before`. Returns the slots proposed
+  // again.
+  std::vector<Slot> ResendTo(ReplicaId peer, Time before, Effects* effects);
   void AdvanceReads(Effects* effects);
   void Give(const ReadIndex::Grant& grant, Effects* effects) const;
   void AskLeaderForMark(Effects* effects);

@@ -41,7 +41,7 @@ void Replica::StartProposer(bool is_renewal, std::map<Slot, AcceptedValue> carri
   proposer_.emplace(ballot, is_renewal, std::move(carried), now_);
   received_through_.clear();
   if (is_renewal) renewal_round_ = election_.round();
-  election_.OnProposerStarted(ballot);
+  election_.OnProposerStarted(ballot, is_renewal);
 }
 
 void Replica::StopProposer() {

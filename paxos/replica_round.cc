@@ -22,9 +22,6 @@ void Replica::EndRound(Effects* effects) {
                     .has_proposer = proposer_.has_value(),
                     .may_stand = MayStand()};
   if (proposer_) {
-    proposer_->SetOutstanding(
-        !proposer_->in_flight().empty() || proposer_->HasObligations() || reads_.is_confirming(),
-        now_);
     const bool progresses =
         proposer_->IsProgressing(now_, options_.progress_timeout, 3 * options_.heartbeat_interval);
     if (progresses && MayStand()) own.claim = proposer_->ballot();
@@ -98,32 +95,38 @@ void Replica::Handle(ReplicaId from, const HeartbeatReply& m, Effects* effects) 
 
 void Replica::Resend(Effects* effects) {
   if (proposer_) {
+    std::vector<Slot> resent;
     for (const Member& member : configuration().members) {
-      ResendTo(member.id, now_ - options_.heartbeat_interval, effects);
+      const std::vector<Slot> slots =
+          ResendTo(member.id, now_ - options_.heartbeat_interval, effects);
+      resent.insert(resent.end(), slots.begin(), slots.end());
     }
+    for (Slot slot : resent) proposer_->NoteResent(slot, now_);
   }
   if (reads_.is_asking() && asked_leader_ != kNoReplica) {
     Send(asked_leader_, ReadRequest{reads_.ask_id()}, effects);
   }
 }
 
-void Replica::ResendTo(ReplicaId peer, Time before, Effects* effects) {
-  if (!proposer_ || !configuration().IsVoter(peer)) return;
+std::vector<Slot> Replica::ResendTo(ReplicaId peer, Time before, Effects* effects) {
+  if (!proposer_ || !configuration().IsVoter(peer)) return {};
   if (proposer_->phase() == Proposer::Phase::kPreparing) {
     const bool said = writes_.durable_promised() >= proposer_->ballot();
     if (said && !proposer_->HasPromised(peer)) {
       Send(peer, Prepare{proposer_->ballot(), proposer_->from(), configuration().version}, effects);
     }
-    return;
+    return {};
   }
-  if (!is_leading() || peer == options_.self) return;
+  if (!is_leading() || peer == options_.self) return {};
   auto received = received_through_.find(peer);
-  const std::vector<Slot> slots = proposer_->SlotsToResend(
-      peer, received == received_through_.end() ? 0 : received->second, before);
+  const std::vector<Slot> slots =
+      proposer_->SlotsToResend(peer, received == received_through_.end() ? 0 : received->second,
+                               before, now_ - 3 * options_.heartbeat_interval);
   SendAccepts(peer, slots, effects);
   if (reads_.is_confirming() && !reads_.HasConfirmed(peer)) {
     Send(peer, Confirm{proposer_->ballot(), reads_.round(), chosen_through()}, effects);
   }
+  return slots;
 }
 
 // ---- Reads -------------------------------------------------------------------------------------
@@ -158,14 +161,15 @@ void Replica::AdvanceReads(Effects* effects) {
   for (;;) {
     if (reads_.WantsRound()) {
       const uint64_t round = reads_.BeginRound();
-      proposer_->SetOutstanding(true, now_);
+      proposer_->SetConfirming(true, now_);
       // Its own vote counts while its own promise is its ballot.
       if (acceptor_.promised() == proposer_->ballot()) reads_.OnConfirmed(options_.self, round);
       SendToOthers(Confirm{proposer_->ballot(), round, chosen_through()}, true, effects);
     }
     const std::vector<ReadIndex::Grant> granted = reads_.TakeGranted(configuration());
     if (granted.empty()) return;
-    proposer_->NoteProgress(now_);
+    proposer_->NoteReadProgress(now_);
+    proposer_->SetConfirming(false, now_);
     for (const ReadIndex::Grant& grant : granted) Give(grant, effects);
   }
 }

@@ -1,0 +1,25 @@
+#include "cli/flags.h"
+
+#include "gflags/gflags.h"
+
+DEFINE_string(endpoints, "127.0.0.1:4600",
+              "HOST:PORT,... of any one or more members; also DISTLOG_ENDPOINTS");
+DEFINE_string(timeout, "10s", "how long to try; for streams, how long without progress");
+DEFINE_string(output, "text", "text, for people, or json, for programs");
+
+DEFINE_bool(lines, false, "each line is an entry, without its newline");
+DEFINE_string(file, "", "read this file instead of standard input");
+DEFINE_bool(quiet, false, "print only the first and the last position");
+DEFINE_uint64(expect_position, 0, "append only if the first entry gets this position");
+DEFINE_string(producer, "", "append as this producer, so that the command can be repeated");
+DEFINE_uint64(sequence, 0, "the producer's sequence of the first entry, from 1");
+DEFINE_uint64(epoch, 0, "the producer's epoch");
+
+DEFINE_uint64(from, 0, "the first position (default: the first retained)");
+DEFINE_uint64(to, 0, "the last position (default: the end as of now)");
+DEFINE_uint64(count, 0, "at most so many entries");
+DEFINE_bool(raw, false, "print payloads as they are, on a terminal too");
+DEFINE_bool(local, false, "read whatever the asked replica has");
+DEFINE_bool(follow, false, "go on with new entries");
+DEFINE_string(delimiter, "\\n", "printed after each payload; knows \\n, \\t, \\0, \\\\, \\xNN");
+DEFINE_uint64(n, 0, "start so many entries before the end");

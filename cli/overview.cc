@@ -1,0 +1,312 @@
+#include "cli/overview.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "cli/output.h"
+
+namespace distlog::cli {
+namespace {
+
+bool Reachable(const v1::MemberStatus& member) { return member.reachable() && member.has_status(); }
+
+std::tuple<uint64_t, uint64_t> Rank(const v1::BallotMessage& ballot) {
+  return {ballot.round(), ballot.replica()};
+}
+
+// A leader says so itself; of several, one of which has not noticed, the one of the highest ballot.
+// One that cannot be reached from here leads still if a content replica follows it.
+void FindLeader(const v1::StatusResponse& response, Overview* overview) {
+  const v1::ServerStatus* leader = nullptr;
+  const v1::ServerStatus* follower = nullptr;
+  for (const v1::MemberStatus& member : response.members()) {
+    if (!Reachable(member)) continue;
+    const v1::ServerStatus& status = member.status();
+    if (Rank(overview->ballot) < Rank(status.ballot())) overview->ballot = status.ballot();
+    if (status.is_leader() && (!leader || Rank(leader->ballot()) < Rank(status.ballot()))) {
+      leader = &status;
+    }
+    if (status.leader_id() != 0 && status.content() &&
+        (!follower || Rank(follower->ballot()) < Rank(status.ballot()))) {
+      follower = &status;
+    }
+  }
+  const v1::ServerStatus* witness = leader != nullptr ? leader : follower;
+  if (witness == nullptr) return;
+  overview->leader_id = leader != nullptr ? leader->replica_id() : follower->leader_id();
+  overview->ballot = witness->ballot();
+  overview->leader_since_ms = witness->leader_since_ms();
+}
+
+void CountVoters(const v1::StatusResponse& response, Overview* overview) {
+  int reachable = 0;
+  int caught_up = 0;
+  for (const v1::MemberStatus& member : response.members()) {
+    if (!member.voter()) continue;
+    ++overview->voters;
+    if (!Reachable(member)) continue;
+    ++reachable;
+    if (member.status().chosen_through() + kCaughtUpSlots >= overview->chosen_through) ++caught_up;
+  }
+  const int quorum = static_cast<int>(overview->voters / 2 + 1);
+  overview->can_lose = reachable < quorum ? -1 : std::max(0, caught_up - quorum);
+}
+
+std::string Named(const v1::MemberStatus& member) {
+  return absl::StrCat("replica ", member.id(), " at ", member.address());
+}
+
+void FindProblems(const v1::StatusResponse& response, Overview* overview) {
+  std::vector<std::string>& problems = overview->problems;
+  if (overview->can_lose < 0) {
+    problems.push_back("nothing can be appended until more voters are back");
+  } else if (overview->leader_id == 0) {
+    problems.push_back("nobody leads at the moment");
+  }
+  for (const v1::MemberStatus& member : response.members()) {
+    if (!Reachable(member)) {
+      problems.push_back(absl::StrCat(Named(member), " cannot be reached",
+                                      member.unreachable_reason().empty() ? "" : ": ",
+                                      Escaped(member.unreachable_reason())));
+      continue;
+    }
+    const v1::ServerStatus& status = member.status();
+    if (status.chosen_through() + kCaughtUpSlots < overview->chosen_through) {
+      problems.push_back(absl::StrCat(
+          Named(member), " is ", Count(overview->chosen_through - status.chosen_through(), "slot"),
+          " behind"));
+    }
+    if (!status.last_error().empty()) {
+      problems.push_back(absl::StrCat(Named(member), " reported ", Ago(status.last_error_age_ms()),
+                                      ": ", Escaped(status.last_error())));
+    }
+  }
+}
+
+std::string Shown(const v1::BallotMessage& ballot) {
+  return absl::StrCat(ballot.round(), ".", ballot.replica());
+}
+
+std::string JsonBallot(const v1::BallotMessage& ballot) {
+  return absl::StrCat("{\"round\":", JsonNumber(ballot.round()),
+                      ",\"replica\":", JsonNumber(ballot.replica()), "}");
+}
+
+const char* JsonBool(bool value) { return value ? "true" : "false"; }
+
+const char* RoleOf(const v1::MemberStatus& member) { return member.voter() ? "voter" : "learner"; }
+
+// 8-4-4-4-12, as UUIDs are written.
+std::string Uuid(const std::string& bytes) {
+  const std::string hex = Hex(bytes);
+  if (hex.size() != 32) return hex;
+  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-", hex.substr(12, 4), "-",
+                      hex.substr(16, 4), "-", hex.substr(20));
+}
+
+std::string Headline(const Overview& overview) {
+  const std::string of = absl::StrCat(" (", Count(overview.voters, "voter"), ")");
+  if (overview.can_lose < 0) return absl::StrCat("the quorum is lost", of);
+  if (overview.can_lose == 0) return absl::StrCat("can lose no more replica", of);
+  return absl::StrCat("can lose ", overview.can_lose, " more ",
+                      overview.can_lose == 1 ? "replica" : "replicas", of);
+}
+
+std::vector<std::string> Row(const v1::MemberStatus& member, const Overview& overview) {
+  std::vector<std::string> row = {absl::StrCat(member.id()), Escaped(member.address()),
+                                  RoleOf(member)};
+  if (!Reachable(member)) {
+    row.push_back("unreachable");
+    return row;
+  }
+  const v1::ServerStatus& status = member.status();
+  const uint64_t lag = LagOf(member, overview);
+  row.push_back(member.id() == overview.leader_id ? "leads"
+                : status.leader_id() == 0         ? "follows nobody"
+                                                  : absl::StrCat("follows ", status.leader_id()));
+  row.push_back(Shown(status.ballot()));
+  row.push_back(absl::StrCat(status.chosen_through()));
+  row.push_back(absl::StrCat(status.applied_through()));
+  row.push_back(absl::StrCat(status.last_position()));
+  row.push_back(lag == 0 ? "-" : absl::StrCat(lag));
+  row.push_back(Ago(status.last_applied_age_ms()));
+  row.push_back(Bytes(status.disk_used_bytes()));
+  row.push_back(status.last_error().empty() ? "-" : Ago(status.last_error_age_ms()));
+  return row;
+}
+
+// The values are there, and empty, of a member that does not answer.
+std::string MemberJson(const v1::MemberStatus& member, const Overview& overview) {
+  const bool reachable = Reachable(member);
+  const v1::ServerStatus& status = member.status();
+  const auto number = [&](uint64_t value) { return reachable ? JsonNumber(value) : "\"\""; };
+  const auto age = [&](int64_t value) {
+    return reachable ? absl::StrCat("\"", value, "\"") : "\"\"";
+  };
+  return absl::StrCat(
+      absl::StrCat("{\"id\":", JsonNumber(member.id()),
+                   ",\"address\":", JsonString(member.address()), ",\"role\":\"", RoleOf(member),
+                   "\",\"reachable\":", JsonBool(reachable),
+                   ",\"is_leader\":", JsonBool(reachable && member.id() == overview.leader_id),
+                   ",\"leader_id\":", number(status.leader_id()),
+                   ",\"chosen_through\":", number(status.chosen_through()),
+                   ",\"applied_through\":", number(status.applied_through()),
+                   ",\"first_position\":", number(status.first_position()),
+                   ",\"last_position\":", number(status.last_position())),
+      absl::StrCat(",\"lag_entries\":", number(LagOf(member, overview)),
+                   ",\"last_applied_age_ms\":", age(status.last_applied_age_ms()),
+                   ",\"disk_used_bytes\":", number(status.disk_used_bytes()),
+                   ",\"disk_free_bytes\":", number(status.disk_free_bytes()), ",\"digest\":",
+                   number(status.digest()), ",\"uuid\":", JsonString(Uuid(status.uuid())),
+                   ",\"version\":", JsonString(status.version()),
+                   ",\"last_error\":", JsonString(status.last_error()),
+                   ",\"last_error_age_ms\":", age(status.last_error_age_ms()),
+                   ",\"unreachable_reason\":", JsonString(member.unreachable_reason()), "}"));
+}
+
+std::string UnassignedText(const v1::ServerStatus& self) {
+  return absl::StrCat("the server at ", Escaped(self.address()),
+                      " belongs to no cluster yet: form one with `distlog init`\n  data directory ",
+                      Escaped(self.data_dir()), "\n");
+}
+
+std::string Heard(const v1::ServerStatus& status) {
+  std::string heard;
+  for (const uint64_t id : status.heard()) {
+    absl::StrAppend(&heard, heard.empty() ? "" : " ", id);
+  }
+  return heard.empty() ? "nobody" : heard;
+}
+
+std::string ViewJson(const v1::MemberStatus& member) {
+  const bool reachable = Reachable(member);
+  const v1::ServerStatus& status = member.status();
+  std::string heard;
+  for (const uint64_t id : status.heard()) {
+    absl::StrAppend(&heard, heard.empty() ? "" : ",", JsonNumber(id));
+  }
+  return absl::StrCat("{\"id\":", JsonNumber(member.id()),
+                      ",\"leader_id\":", reachable ? JsonNumber(status.leader_id()) : "\"\"",
+                      ",\"quorum_connected\":", JsonBool(reachable && status.quorum_connected()),
+                      ",\"reachable\":", JsonBool(reachable),
+                      ",\"content\":", JsonBool(reachable && status.content()),
+                      ",\"ballot\":", JsonBallot(status.ballot()),
+                      ",\"promised\":", JsonBallot(status.promised()), ",\"heard\":[", heard, "]}");
+}
+
+}  // namespace
+
+Overview Summarize(const v1::StatusResponse& response) {
+  Overview overview;
+  overview.first_position = response.self().first_position();
+  for (const v1::MemberStatus& member : response.members()) {
+    if (!Reachable(member)) continue;
+    overview.chosen_through = std::max(overview.chosen_through, member.status().chosen_through());
+    overview.last_position = std::max(overview.last_position, member.status().last_position());
+    overview.first_position = std::max(overview.first_position, member.status().first_position());
+  }
+  FindLeader(response, &overview);
+  CountVoters(response, &overview);
+  FindProblems(response, &overview);
+  return overview;
+}
+
+uint64_t LagOf(const v1::MemberStatus& member, const Overview& overview) {
+  return overview.last_position - std::min(overview.last_position, member.status().last_position());
+}
+
+std::string StatusText(const v1::StatusResponse& response, bool color) {
+  const v1::ServerStatus& self = response.self();
+  if (!self.assigned()) return UnassignedText(self);
+  const Overview overview = Summarize(response);
+  const char* const tint = overview.can_lose > 0    ? "\x1b[32m"
+                           : overview.can_lose == 0 ? "\x1b[33m"
+                                                    : "\x1b[31m";
+  std::string text = color ? absl::StrCat(tint, Headline(overview), "\x1b[0m\n")
+                           : absl::StrCat(Headline(overview), "\n");
+  for (const std::string& problem : overview.problems) absl::StrAppend(&text, "  ", problem, "\n");
+  absl::StrAppend(
+      &text, "cluster ", Hex(self.cluster_id()).substr(0, 16), ", configuration ",
+      self.configuration().version(), ", ",
+      overview.leader_id == 0
+          ? "no leader"
+          : absl::StrCat("leader ", overview.leader_id, " in ballot ", Shown(overview.ballot)),
+      ", ",
+      overview.last_position < overview.first_position
+          ? "no entries"
+          : absl::StrCat("positions ", overview.first_position, " to ", overview.last_position),
+      "\n\n");
+  std::vector<std::vector<std::string>> rows = {{"id", "address", "role", "leader", "ballot",
+                                                 "chosen", "applied", "last", "lag", "last applied",
+                                                 "disk", "last error"}};
+  for (const v1::MemberStatus& member : response.members()) rows.push_back(Row(member, overview));
+  return absl::StrCat(text, Aligned(rows));
+}
+
+std::string StatusJson(const v1::StatusResponse& response) {
+  const v1::ServerStatus& self = response.self();
+  const Overview overview = Summarize(response);
+  std::string json =
+      absl::StrCat("{\"cluster_id\":", JsonString(Hex(self.cluster_id())),
+                   ",\"assigned\":", JsonBool(self.assigned()),
+                   ",\"leader_id\":", JsonNumber(overview.leader_id),
+                   ",\"ballot\":", JsonBallot(overview.ballot),
+                   ",\"configuration_version\":", JsonNumber(self.configuration().version()),
+                   ",\"first_position\":", JsonNumber(overview.first_position),
+                   ",\"last_position\":", JsonNumber(overview.last_position));
+  absl::StrAppend(&json, ",\"can_lose\":\"", overview.can_lose, "\",\"problems\":[");
+  for (size_t i = 0; i < overview.problems.size(); ++i) {
+    absl::StrAppend(&json, i == 0 ? "" : ",", JsonString(overview.problems[i]));
+  }
+  absl::StrAppend(&json, "],\"members\":[");
+  for (int i = 0; i < response.members_size(); ++i) {
+    absl::StrAppend(&json, i == 0 ? "" : ",", MemberJson(response.members(i), overview));
+  }
+  return absl::StrCat(json, "]}\n");
+}
+
+std::string ElectionText(const v1::StatusResponse& response) {
+  if (!response.self().assigned()) return UnassignedText(response.self());
+  const Overview overview = Summarize(response);
+  std::string text = "nobody leads";
+  if (overview.leader_id != 0) {
+    text =
+        absl::StrCat("replica ", overview.leader_id, " leads in ballot ", Shown(overview.ballot));
+    if (overview.leader_since_ms >= 0) {
+      absl::StrAppend(&text, ", for ", Span(overview.leader_since_ms));
+    }
+  }
+  absl::StrAppend(&text, "\n\n");
+  std::vector<std::vector<std::string>> rows = {
+      {"id", "address", "follows", "ballot", "promised", "content", "quorum", "hears"}};
+  for (const v1::MemberStatus& member : response.members()) {
+    const v1::ServerStatus& status = member.status();
+    if (!Reachable(member)) {
+      rows.push_back({absl::StrCat(member.id()), Escaped(member.address()), "unreachable"});
+      continue;
+    }
+    rows.push_back({absl::StrCat(member.id()), Escaped(member.address()),
+                    status.leader_id() == 0 ? "nobody" : absl::StrCat(status.leader_id()),
+                    Shown(status.ballot()), Shown(status.promised()),
+                    status.content() ? "yes" : "no",
+                    status.quorum_connected() ? "connected" : "not connected", Heard(status)});
+  }
+  return absl::StrCat(text, Aligned(rows));
+}
+
+std::string ElectionJson(const v1::StatusResponse& response, int64_t now_ms) {
+  const Overview overview = Summarize(response);
+  const bool known = overview.leader_id != 0 && overview.leader_since_ms >= 0;
+  std::string json =
+      absl::StrCat("{\"leader_id\":", JsonNumber(overview.leader_id),
+                   ",\"ballot\":", JsonBallot(overview.ballot), ",\"since_ms\":\"",
+                   known ? now_ms - overview.leader_since_ms : 0, "\",\"term_ms\":\"",
+                   known ? overview.leader_since_ms : 0, "\",\"views\":[");
+  for (int i = 0; i < response.members_size(); ++i) {
+    absl::StrAppend(&json, i == 0 ? "" : ",", ViewJson(response.members(i)));
+  }
+  return absl::StrCat(json, "]}\n");
+}
+
+}  // namespace distlog::cli

@@ -1,0 +1,391 @@
+#include "client/fake_server.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "grpcpp/server_builder.h"
+#include "proto/distlog/v1/cluster.grpc.pb.h"
+#include "proto/distlog/v1/log.grpc.pb.h"
+#include "wire/status.h"
+
+namespace distlog {
+namespace {
+
+absl::Status Refusal(v1::ErrorDetail::Reason reason, uint64_t expected, uint64_t actual) {
+  v1::ErrorDetail detail;
+  detail.set_not_appended(true);
+  detail.set_reason(reason);
+  detail.set_expected(expected);
+  detail.set_actual(actual);
+  return RefusalError(detail);
+}
+
+class LogService final : public v1::Log::Service {
+ public:
+  LogService(FakeCluster* cluster, uint64_t id) : cluster_(cluster), id_(id) {}
+
+  grpc::Status Append(grpc::ServerContext* context, const v1::AppendRequest* request,
+                      v1::AppendResponse* response) override {
+    return ToGrpc(Take(context, *request, response));
+  }
+
+  grpc::Status AppendStream(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::AppendStreamResponse, v1::AppendRequest>* stream) override {
+    v1::AppendRequest request;
+    while (stream->Read(&request)) {
+      v1::AppendStreamResponse answer;
+      const absl::Status status = Take(context, request, answer.add_responses());
+      if (!status.ok()) return ToGrpc(status);
+      if (!stream->Write(answer)) break;
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Read(grpc::ServerContext* context, const v1::ReadRequest* request,
+                    grpc::ServerWriter<v1::ReadResponse>* writer) override {
+    const std::vector<std::string> entries = cluster_->entries();
+    uint64_t to = request->to() == 0 ? entries.size() : request->to();
+    to = std::min<uint64_t>(to, entries.size());
+    const uint64_t from = std::max<uint64_t>(request->from(), 1);
+    if (request->count() != 0) to = std::min(to, from + request->count() - 1);
+    return Write(context, entries, from, to, writer);
+  }
+
+  grpc::Status Subscribe(grpc::ServerContext* context, const v1::SubscribeRequest* request,
+                         grpc::ServerWriter<v1::ReadResponse>* writer) override {
+    uint64_t next = request->from();
+    while (!context->IsCancelled()) {
+      const std::vector<std::string> entries = cluster_->entries();
+      if (const grpc::Status status = Write(context, entries, next, entries.size(), writer);
+          !status.ok()) {
+        return status;
+      }
+      next = std::max<uint64_t>(next, entries.size() + 1);
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return grpc::Status::CANCELLED;
+  }
+
+  grpc::Status End(grpc::ServerContext*, const v1::EndRequest*,
+                   v1::EndResponse* response) override {
+    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_); !status.ok()) {
+      return ToGrpc(status);
+    }
+    response->set_first_position(1);
+    response->set_last_position(cluster_->entries().size());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status OpenProducer(grpc::ServerContext*, const v1::OpenProducerRequest* request,
+                            v1::OpenProducerResponse* response) override {
+    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_); !status.ok()) {
+      return ToGrpc(status);
+    }
+    return ToGrpc(cluster_->Open(*request, response));
+  }
+
+ private:
+  absl::Status Take(grpc::ServerContext* context, const v1::AppendRequest& request,
+                    v1::AppendResponse* response) {
+    if (absl::Status status = cluster_->RefuseUnlessLeader(id_); !status.ok()) return status;
+    const Fault fault = cluster_->NextFault();
+    if (fault == Fault::kRefuse) return Refusal(v1::ErrorDetail::REASON_NO_LEADER, 0, 0);
+    if (fault == Fault::kFail) return absl::UnavailableError("cut before");
+    if (absl::Status status = cluster_->Apply(request, response); !status.ok()) return status;
+    if (fault == Fault::kFailAfter) return absl::UnavailableError("cut after");
+    if (fault == Fault::kMove) {
+      cluster_->Move();
+      return absl::UnavailableError("moved");
+    }
+    while (fault == Fault::kHang && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
+    return absl::OkStatus();
+  }
+
+  // Three entries a response, so that a short log takes several.
+  grpc::Status Write(grpc::ServerContext*, const std::vector<std::string>& entries, uint64_t from,
+                     uint64_t to, grpc::ServerWriter<v1::ReadResponse>* writer) {
+    while (from <= to) {
+      if (cluster_->NextFault() != Fault::kNone) return ToGrpc(absl::UnavailableError("cut"));
+      v1::ReadResponse response;
+      response.set_first_position(1);
+      response.set_last_position(entries.size());
+      for (int i = 0; i < 3 && from <= to; ++i, ++from) {
+        v1::Entry* entry = response.add_entries();
+        entry->set_position(from);
+        entry->set_payload(entries[from - 1]);
+        entry->set_timestamp_ms(1700000000000 + from);
+      }
+      writer->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+
+  FakeCluster* const cluster_;
+  const uint64_t id_;
+};
+
+class ClusterService final : public v1::Cluster::Service {
+ public:
+  ClusterService(FakeCluster* cluster, uint64_t id) : cluster_(cluster), id_(id) {}
+
+  grpc::Status Init(grpc::ServerContext*, const v1::InitRequest* request,
+                    v1::InitResponse* response) override {
+    return ToGrpc(cluster_->Form(*request, response));
+  }
+
+  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest* request,
+                      v1::StatusResponse* response) override {
+    *response = cluster_->FullStatus(id_);
+    if (request->self_only()) response->clear_members();
+    return grpc::Status::OK;
+  }
+
+ private:
+  FakeCluster* const cluster_;
+  const uint64_t id_;
+};
+
+}  // namespace
+
+struct FakeCluster::Server {
+  Server(FakeCluster* cluster, uint64_t id) : log(cluster, id), membership(cluster, id) {}
+
+  void Start() {
+    grpc::ServerBuilder builder;
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(&log);
+    builder.RegisterService(&membership);
+    server = builder.BuildAndStart();
+    CHECK(server != nullptr) << "port " << port << " is taken";
+  }
+
+  LogService log;
+  ClusterService membership;
+  int port = 0;
+  std::unique_ptr<grpc::Server> server;
+};
+
+FakeCluster::FakeCluster(int size, bool assigned) : assigned_(assigned) {
+  for (int id = 1; id <= size; ++id) {
+    servers_.push_back(std::make_unique<Server>(this, id));
+    servers_.back()->Start();
+  }
+}
+
+FakeCluster::~FakeCluster() {
+  for (size_t id = 1; id <= servers_.size(); ++id) Stop(id);
+}
+
+std::string FakeCluster::endpoint(int id) const {
+  return absl::StrCat("127.0.0.1:", servers_[id - 1]->port);
+}
+
+std::vector<std::string> FakeCluster::endpoints() const {
+  std::vector<std::string> all;
+  for (size_t id = 1; id <= servers_.size(); ++id) all.push_back(endpoint(id));
+  return all;
+}
+
+void FakeCluster::SetLeader(uint64_t id) {
+  absl::MutexLock lock(&mutex_);
+  leader_ = id;
+  ++round_;
+}
+
+uint64_t FakeCluster::leader() const {
+  absl::MutexLock lock(&mutex_);
+  return leader_;
+}
+
+void FakeCluster::Move() {
+  absl::MutexLock lock(&mutex_);
+  leader_ = leader_ % servers_.size() + 1;
+  ++round_;
+}
+
+void FakeCluster::Stop(int id) {
+  if (servers_[id - 1]->server != nullptr) {
+    servers_[id - 1]->server->Shutdown(std::chrono::system_clock::now());
+  }
+  servers_[id - 1]->server = nullptr;
+}
+
+void FakeCluster::Start(int id) { servers_[id - 1]->Start(); }
+
+void FakeCluster::Script(std::vector<Fault> faults) {
+  absl::MutexLock lock(&mutex_);
+  faults_.assign(faults.begin(), faults.end());
+}
+
+Fault FakeCluster::NextFault() {
+  absl::MutexLock lock(&mutex_);
+  ++taken_;
+  if (faults_.empty()) return Fault::kNone;
+  const Fault fault = faults_.front();
+  faults_.pop_front();
+  return fault;
+}
+
+std::vector<std::string> FakeCluster::entries() const {
+  absl::MutexLock lock(&mutex_);
+  return entries_;
+}
+
+void FakeCluster::Put(std::vector<std::string> entries) {
+  absl::MutexLock lock(&mutex_);
+  for (std::string& entry : entries) entries_.push_back(std::move(entry));
+}
+
+uint64_t FakeCluster::appends_taken() const {
+  absl::MutexLock lock(&mutex_);
+  return taken_;
+}
+
+void FakeCluster::Fence(const std::string& producer) {
+  absl::MutexLock lock(&mutex_);
+  for (auto& [name, row] : producers_) {
+    if (name == producer || producer.empty()) ++row.epoch;
+  }
+}
+
+void FakeCluster::set_max_entry_bytes(uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  max_entry_bytes_ = bytes;
+}
+
+absl::Status FakeCluster::RefuseUnlessLeader(uint64_t id) const {
+  absl::MutexLock lock(&mutex_);
+  if (id == leader_) return absl::OkStatus();
+  v1::ErrorDetail detail;
+  detail.set_not_appended(true);
+  detail.set_reason(v1::ErrorDetail::REASON_NO_LEADER);
+  if (leader_ != 0) detail.set_leader_address(endpoint(leader_));
+  return MakeError(absl::StatusCode::kUnavailable, "this replica does not lead", detail);
+}
+
+absl::Status FakeCluster::Open(const v1::OpenProducerRequest& request,
+                               v1::OpenProducerResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  ProducerRow& row = producers_[request.name()];
+  if (row.nonce != request.nonce()) ++row.epoch;
+  row.nonce = request.nonce();
+  response->set_epoch(row.epoch);
+  response->set_next_sequence(row.next_sequence);
+  return absl::OkStatus();
+}
+
+absl::Status FakeCluster::Apply(const v1::AppendRequest& request, v1::AppendResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& payload : request.payloads()) {
+    if (payload.size() > max_entry_bytes_) {
+      return Refusal(v1::ErrorDetail::REASON_TOO_LARGE, max_entry_bytes_, payload.size());
+    }
+  }
+  ProducerRow* row = nullptr;
+  const uint32_t count = request.payloads_size();
+  if (!request.producer().empty()) {
+    row = &producers_[request.producer()];
+    if (request.epoch() != row->epoch) {
+      return Refusal(v1::ErrorDetail::REASON_EPOCH, request.epoch(), row->epoch);
+    }
+    if (request.sequence() > row->next_sequence) {
+      return Refusal(v1::ErrorDetail::REASON_SEQUENCE_GAP, row->next_sequence, request.sequence());
+    }
+    if (request.sequence() < row->next_sequence) {
+      const auto found = row->results.find(request.sequence());
+      if (found == row->results.end() || found->second.count() != count) {
+        return Refusal(v1::ErrorDetail::REASON_SEQUENCE_BOUNDARIES, row->next_sequence,
+                       request.sequence());
+      }
+      *response = found->second;
+      response->set_duplicate(true);
+      if (response->first_position() != 0) return absl::OkStatus();
+      return Refusal(v1::ErrorDetail::REASON_POSITION, request.expect_position(), 0);
+    }
+  }
+  const uint64_t position = entries_.size() + 1;
+  response->set_count(count);
+  const bool refused = request.expect_position() != 0 && request.expect_position() != position;
+  if (!refused) response->set_first_position(position);
+  if (row != nullptr) {
+    row->results[request.sequence()] = *response;
+    row->next_sequence += count;
+  }
+  if (refused) {
+    return Refusal(v1::ErrorDetail::REASON_POSITION, request.expect_position(), position);
+  }
+  for (const std::string& payload : request.payloads()) entries_.push_back(payload);
+  return absl::OkStatus();
+}
+
+absl::Status FakeCluster::Form(const v1::InitRequest& request, v1::InitResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  if (static_cast<size_t>(request.addresses_size()) != servers_.size() || !entries_.empty()) {
+    return absl::FailedPreconditionError("these servers belong to another cluster");
+  }
+  response->set_cluster_id(std::string(32, '\x1f'));
+  response->set_formed(!assigned_);
+  response->set_leader_id(leader_);
+  assigned_ = true;
+  return absl::OkStatus();
+}
+
+v1::ServerStatus FakeCluster::StatusLocked(uint64_t id) const {
+  v1::ServerStatus status;
+  status.set_address(endpoint(id));
+  status.set_uuid(std::string(16, static_cast<char>(id)));
+  status.set_max_entry_bytes(max_entry_bytes_);
+  status.set_max_request_bytes((4 << 20) - (64 << 10));
+  status.set_assigned(assigned_);
+  if (!assigned_) return status;
+  status.set_cluster_id(std::string(32, '\x1f'));
+  status.set_replica_id(id);
+  status.set_leader_id(leader_);
+  status.mutable_ballot()->set_round(round_);
+  status.mutable_ballot()->set_replica(leader_);
+  status.set_is_leader(id == leader_);
+  status.set_content(leader_ != 0);
+  status.set_quorum_connected(true);
+  status.set_leader_since_ms(12000);
+  status.set_chosen_through(entries_.size());
+  status.set_applied_through(entries_.size());
+  status.set_first_position(1);
+  status.set_last_position(entries_.size());
+  status.set_last_applied_age_ms(3000);
+  status.set_disk_used_bytes(5 << 20);
+  status.mutable_configuration()->set_version(1);
+  for (size_t member = 1; member <= servers_.size(); ++member) {
+    status.add_heard(member);
+    v1::MemberMessage* message = status.mutable_configuration()->add_members();
+    message->set_id(member);
+    message->set_address(endpoint(member));
+    message->set_voter(true);
+  }
+  return status;
+}
+
+v1::ServerStatus FakeCluster::StatusOf(uint64_t id) const {
+  absl::MutexLock lock(&mutex_);
+  return StatusLocked(id);
+}
+
+v1::StatusResponse FakeCluster::FullStatus(uint64_t id) const {
+  absl::MutexLock lock(&mutex_);
+  v1::StatusResponse response;
+  *response.mutable_self() = StatusLocked(id);
+  for (const v1::MemberMessage& member : response.self().configuration().members()) {
+    v1::MemberStatus* status = response.add_members();
+    status->set_id(member.id());
+    status->set_address(member.address());
+    status->set_voter(true);
+    status->set_reachable(true);
+    *status->mutable_status() = StatusLocked(member.id());
+  }
+  return response;
+}
+
+}  // namespace distlog
