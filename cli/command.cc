@@ -225,6 +225,14 @@ const std::vector<Command>& Commands() {
        0,
        &RunElectionStatus,
        false},
+      {"bench",
+       "",
+       "puts load on the cluster and measures it; the modes that append do append",
+       {"mode", "outstanding", "size", "seconds", "local"},
+       0,
+       0,
+       &RunBench,
+       true},
   };
   return *commands;
 }

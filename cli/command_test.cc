@@ -61,7 +61,7 @@ TEST_F(CommandTest, WhatIsNotInTheTableIsAUsageError) {
     const char* hint;
   } kCases[] = {
       {{}, "distlog help"},
-      {{"bench"}, "no command bench"},
+      {{"benchmark"}, "no command benchmark"},
       {{"member", "add", "x"}, "no command member"},
       {{"election"}, "no command election"},
       {{"election", "transfer"}, "no command election transfer"},

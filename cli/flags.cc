@@ -23,3 +23,9 @@ DEFINE_bool(local, false, "read whatever the asked replica has");
 DEFINE_bool(follow, false, "go on with new entries");
 DEFINE_string(delimiter, "\\n", "printed after each payload; knows \\n, \\t, \\0, \\\\, \\xNN");
 DEFINE_uint64(n, 0, "start so many entries before the end");
+
+DEFINE_string(mode, "unary", "unary, client, stream, read or scan");
+DEFINE_uint64(outstanding, 0,
+              "requests or entries not yet answered (default 64; stream: 16384, 8 MiB at most)");
+DEFINE_uint64(size, 100, "bytes of an entry (default 100)");
+DEFINE_uint64(seconds, 10, "for how long (default 10)");

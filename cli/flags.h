@@ -23,5 +23,9 @@ DECLARE_bool(local);
 DECLARE_bool(follow);
 DECLARE_string(delimiter);
 DECLARE_uint64(n);
+DECLARE_string(mode);
+DECLARE_uint64(outstanding);
+DECLARE_uint64(size);
+DECLARE_uint64(seconds);
 
 #endif  // DISTLOG_CLI_FLAGS_H_

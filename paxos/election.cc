@@ -148,6 +148,14 @@ void Election::OnProposerStarted(const Ballot& ballot, bool is_renewal) {
   standing_ = false;
 }
 
+void Election::OnOthersBallot() {
+  if (content_) return;
+  // Somebody stands: it gets its rounds to be heard before this replica stands against it.
+  stand_at_ = Time::max();
+  standing_ = false;
+  rounds_without_ = 0;
+}
+
 void Election::OnProposerStopped() {
   // Others go first; and whoever made it stop needs a round to be heard.
   if (followed_.owner == self_) {

@@ -56,6 +56,8 @@ class Election {
   // leadership of the one before.
   void OnProposerStarted(const Ballot& ballot, bool is_renewal);
   void OnProposerStopped();
+  // This replica has promised, or accepted at, a ballot of another, higher than any before.
+  void OnOthersBallot();
 
   uint64_t round() const { return round_; }
   const Ballot& followed() const { return followed_; }

@@ -107,6 +107,16 @@ TEST_F(ElectionTest, AsksAgainBeforeItTakesOver) {
   EXPECT_EQ(Finish({{k3, Follows({}, false)}}), Election::Verdict::kTakeOver);
 }
 
+TEST_F(ElectionTest, DoesNotStandAgainstOneThatItHasJustPromised) {
+  for (int i = 0; i < 3; ++i) Round({{k3, Follows({}, false)}});
+  election_.BeginStanding(now_);
+  election_.OnOthersBallot();
+  EXPECT_EQ(Finish({{k3, Follows({}, false)}}), Election::Verdict::kNone);
+  EXPECT_EQ(election_.stand_at(), Time::max());
+  Round({{k3, Follows({}, false)}});
+  EXPECT_NE(election_.stand_at(), Time::max()) << "unless it is not heard for two rounds";
+}
+
 TEST_F(ElectionTest, ALostLeaderCountsAsBothMissedRounds) {
   Round({{k2, Leads(kOf2)}, {k3, Follows(kOf2, true)}});
   election_.OnPeerLost(now_, k2, configuration_, true);

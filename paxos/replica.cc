@@ -135,6 +135,7 @@ void Replica::Handle(ReplicaId from, const Prepare& m, Effects* effects) {
   }
   if (m.ballot > acceptor_.promised()) {
     YieldTo(m.ballot);
+    if (from != options_.self) election_.OnOthersBallot();
     acceptor_.Promise(m.ballot);
     writes_.Add(now_, PromiseRecord{m.ballot}, effects);
   }
@@ -163,6 +164,7 @@ void Replica::Handle(ReplicaId from, const Accept& m, Effects* effects) {
     const AcceptedValue accepted{slot, m.ballot, m.values[i]};
     if (held == nullptr || held->ballot != m.ballot) {
       YieldTo(m.ballot);
+      if (m.ballot > acceptor_.promised()) election_.OnOthersBallot();
       acceptor_.Accept(accepted);
       writes_.Add(now_, AcceptRecord{accepted, chosen_through()}, effects);
     } else {

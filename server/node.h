@@ -14,7 +14,9 @@
 #include "absl/status/statusor.h"
 #include "log/sequencer.h"
 #include "log/store.h"
-#include "paxos/replica.h"
+#include "paxos/configuration.h"
+#include "paxos/message.h"
+#include "paxos/options.h"
 #include "proto/distlog/v1/cluster.pb.h"
 #include "proto/distlog/v1/log.pb.h"
 #include "server/transport.h"
@@ -24,17 +26,21 @@ namespace distlog {
 // Runs one Replica: one event-loop thread holds all protocol state and the sequencer, one storage
 // thread does group commit. Heartbeats never wait for the disk.
 //
-// All public functions may be called from any thread. Callbacks are called once each, from the event
-// loop or from the caller's thread; they must not block. Errors carry an ErrorDetail (wire/status.h).
+// All public functions may be called from any thread. Callbacks are called once each, from the
+// event loop or from the caller's thread; they must not block. Errors carry an ErrorDetail
+// (wire/status.h).
 class Node : public TransportListener {
  public:
   struct Limits {
     size_t max_entry_bytes = 1 << 20;
     size_t max_request_bytes = (4 << 20) - (64 << 10);
-    size_t max_payloads = 65'536;             // Of a request.
-    size_t max_inflight_bytes = 64 << 20;     // Appends taken and not answered.
+    size_t max_payloads = 65'536;          // Of a request.
+    size_t max_inflight_bytes = 64 << 20;  // Appends taken and not answered.
     size_t max_inflight_requests = 100'000;
-    size_t max_batch_bytes = 1 << 20;         // Of a value; one larger request goes alone.
+    size_t max_batch_bytes = 1 << 20;    // Of a value; one larger request goes alone.
+    size_t max_waiting_reads = 100'000;  // ReadBarrier and WaitBeyond.
+    // Appends are refused while the disk has less than twice this left.
+    uint64_t disk_reserve_bytes = 64 << 20;
   };
   struct Options {
     Limits limits;
@@ -54,15 +60,15 @@ class Node : public TransportListener {
   // The same again: OK. Blocks for the disk.
   absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id);
 
-  // Hands leadership over, takes no new requests, waits for those under way (at most `patience`), makes
-  // the mark durable and stops the threads.
+  // Hands leadership over, takes no new requests, waits for those under way (at most `patience`),
+  // makes the mark durable and stops the threads.
   void Stop(std::chrono::milliseconds patience);
 
   // ---- Clients. ----
 
-  // Appends through this replica if it leads. Otherwise fails with not_appended set and the leader's
-  // address, if known. A request of a deposed leader whose outcome is open fails without not_appended
-  // when `deadline` passes.
+  // Appends through this replica if it leads. Otherwise fails with not_appended set and the
+  // leader's address, if known. A request of a deposed leader whose outcome is open fails without
+  // not_appended when `deadline` passes.
   using AppendCallback = std::function<void(const absl::StatusOr<v1::AppendResponse>&)>;
   void Append(v1::AppendRequest request, std::chrono::steady_clock::time_point deadline,
               AppendCallback done);
@@ -81,7 +87,8 @@ class Node : public TransportListener {
   void ReadBarrier(std::chrono::steady_clock::time_point deadline, BoundsCallback done);
   // What can be read here now.
   Bounds LocalBounds() const;
-  // Calls `done` when a position above `last` can be read here, or at `deadline` with what there is.
+  // Calls `done` when a position above `last` can be read here, or at `deadline` with what there
+  // is.
   void WaitBeyond(uint64_t last, std::chrono::steady_clock::time_point deadline,
                   std::function<void(Bounds)> done);
   // Entries within LocalBounds(). Blocks for the disk.
@@ -91,9 +98,27 @@ class Node : public TransportListener {
   // ---- Status. ----
 
   void FillStatus(v1::ServerStatus* status) const;
+
+  // Who takes appends, as far as is known here.
+  struct Leader {
+    bool is_here = false;
+    std::string address;  // Empty if not known.
+  };
+  Leader leader() const;
+  // The highest cluster time applied here.
+  uint64_t cluster_time_ms() const;
+  // Stop was called: everything but what is under way is refused.
+  bool is_stopping() const;
   Identity identity() const;
+  // Empty until this replica takes part.
+  std::string cluster_id() const;
   const Limits& limits() const;
   Store* store() const;
+
+  // Runs `task` on the storage thread, between two groups of writes (Store::RememberPeer wants that
+  // thread). From Start() until Stop(), whether assigned or not; afterwards `task` is destroyed
+  // unrun.
+  void PostToStorage(std::function<void(Store*)> task);
 
   // ---- TransportListener. ----
 

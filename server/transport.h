@@ -16,7 +16,8 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Whom to keep connections to: the members of `configuration` but this replica. May be called again.
+  // Whom to keep connections to: the members of `configuration` but this replica. May be called
+  // again.
   virtual void SetMembers(const paxos::Configuration& configuration) = 0;
 
   // Queues the messages and returns. Drops one if its peer is unknown or that peer's queue is full.

@@ -1,0 +1,56 @@
+#include "server/published.h"
+
+#include "glog/logging.h"
+#include "wire/value.h"
+
+namespace distlog {
+namespace {
+
+int64_t AgeMs(Published::TimePoint time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               time)
+      .count();
+}
+
+}  // namespace
+
+void Published::NoteError(const std::string& error) {
+  bool is_new = false;
+  Update([&](State* state) {
+    is_new = state->last_error != error;
+    state->last_error = error;
+    state->last_error_time = std::chrono::steady_clock::now();
+  });
+  if (is_new) LOG(ERROR) << error;
+}
+
+void FillStatus(const Published::State& state, v1::ServerStatus* status) {
+  status->set_last_error(state.last_error);
+  status->set_last_error_age_ms(state.last_error.empty() ? -1 : AgeMs(state.last_error_time));
+  status->set_last_applied_age_ms(state.last_applied ? AgeMs(*state.last_applied) : -1);
+  status->set_leader_since_ms(-1);
+  if (!state.assigned) return;
+
+  status->set_leader_id(static_cast<uint64_t>(state.followed.owner));
+  *status->mutable_ballot() = ToProto(state.followed);
+  *status->mutable_promised() = ToProto(state.promised);
+  status->set_is_leader(state.is_leading);
+  status->set_content(state.is_content);
+  status->set_quorum_connected(paxos::IsQuorum(*state.configuration, state.heard));
+  for (const paxos::ReplicaId peer : state.heard) status->add_heard(static_cast<uint64_t>(peer));
+  if (state.followed != paxos::Ballot()) {
+    status->set_leader_since_ms(AgeMs(state.followed_since));
+  }
+  status->set_term_changes(state.followed_changes);
+
+  status->set_chosen_through(state.chosen_through);
+  status->set_applied_through(state.applied_through);
+  status->set_stored_through(state.stored_through);
+  status->set_durable_mark(state.durable_mark);
+  status->set_first_position(state.bounds.first);
+  status->set_last_position(state.bounds.last);
+  status->set_digest(state.digest);
+  *status->mutable_configuration() = ToProto(*state.configuration);
+}
+
+}  // namespace distlog

@@ -1,0 +1,258 @@
+// Whole servers in one process, over loopback: forming clusters, and refusing to.
+
+#include "server/server.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "gtest/gtest.h"
+#include "proto/distlog/v1/cluster.grpc.pb.h"
+#include "proto/distlog/v1/log.grpc.pb.h"
+#include "server/formation.h"
+#include "server/server_options.h"
+
+namespace distlog {
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+std::string NewDirectory() {
+  std::string dir = std::string(std::getenv("TEST_TMPDIR")) + "/XXXXXX";
+  return mkdtemp(dir.data());
+}
+
+ServerOptions OptionsFor(const std::string& dir) {
+  ServerOptions options;
+  options.data_dir = dir;
+  options.listen = {"127.0.0.1", 0};
+  options.stop_timeout_ms = 500;
+  return options;
+}
+
+std::unique_ptr<Server> StartIn(const std::string& dir) {
+  auto server = Server::Start(OptionsFor(dir));
+  EXPECT_TRUE(server.ok()) << server.status();
+  return *std::move(server);
+}
+
+std::vector<std::string> AddressesOf(const std::vector<std::unique_ptr<Server>>& servers) {
+  std::vector<std::string> addresses;
+  for (const auto& server : servers) addresses.push_back(server->address());
+  return addresses;
+}
+
+template <typename Service>
+auto StubOf(const std::string& address) {
+  return Service::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+}
+
+struct Answer {
+  grpc::Status status;
+  v1::InitResponse response;
+};
+
+Answer Init(const std::string& asked, const std::vector<std::string>& addresses) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  v1::InitRequest request;
+  for (const std::string& address : addresses) request.add_addresses(address);
+  Answer answer;
+  answer.status = StubOf<v1::Cluster>(asked)->Init(&context, request, &answer.response);
+  return answer;
+}
+
+v1::StatusResponse StatusOf(const std::string& asked) {
+  grpc::ClientContext context;
+  v1::StatusResponse response;
+  const grpc::Status status = StubOf<v1::Cluster>(asked)->Status(&context, {}, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response;
+}
+
+grpc::Status Append(const std::string& asked, const std::string& payload) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kPatience);
+  v1::AppendRequest request;
+  request.add_payloads(payload);
+  v1::AppendResponse response;
+  return StubOf<v1::Log>(asked)->Append(&context, request, &response);
+}
+
+void ExpectRefused(const Answer& answer, grpc::StatusCode code, const std::string& why) {
+  EXPECT_EQ(answer.status.error_code(), code) << answer.status.error_message();
+  EXPECT_NE(answer.status.error_message().find(why), std::string::npos)
+      << answer.status.error_message();
+}
+
+class ServerTest : public testing::Test {
+ protected:
+  // Never ends: gRPC 1.51 may abort when the last user of its callbacks goes while others come.
+  static void SetUpTestSuite() { StartIn(NewDirectory()).release(); }
+  void StartServers(size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      dirs_.push_back(NewDirectory());
+      servers_.push_back(StartIn(dirs_.back()));
+    }
+    addresses_ = AddressesOf(servers_);
+  }
+  bool AllUnassigned() {
+    for (const std::string& address : addresses_) {
+      if (StatusOf(address).self().assigned()) return false;
+    }
+    return true;
+  }
+
+  std::vector<std::string> dirs_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  std::vector<std::string> addresses_;
+};
+
+// `init` answers when a leader serves; again until the log holds an entry; then no more.
+TEST_F(ServerTest, ThreeEmptyServersFormAClusterOnce) {
+  StartServers(3);
+  EXPECT_TRUE(AllUnassigned());
+  const Answer first = Init(addresses_[0], addresses_);
+  ASSERT_TRUE(first.status.ok()) << first.status.error_message();
+  EXPECT_TRUE(first.response.formed());
+  EXPECT_NE(first.response.leader_id(), 0);
+  const Answer again = Init(addresses_[1], {addresses_[2], addresses_[1], addresses_[0]});
+  ASSERT_TRUE(again.status.ok()) << again.status.error_message();
+  EXPECT_FALSE(again.response.formed());
+  EXPECT_EQ(again.response.cluster_id(), first.response.cluster_id());
+
+  const grpc::Status appended = Append(addresses_[2], "an entry");
+  ASSERT_TRUE(appended.ok()) << appended.error_message();
+  ExpectRefused(Init(addresses_[0], addresses_), grpc::StatusCode::FAILED_PRECONDITION,
+                "already formed");
+  ExpectRefused(Init(addresses_[0], {addresses_[0]}), grpc::StatusCode::FAILED_PRECONDITION,
+                "formed of other addresses");
+
+  const v1::StatusResponse status = StatusOf(addresses_[0]);
+  ASSERT_EQ(status.members_size(), 3);
+  for (const v1::MemberStatus& member : status.members()) {
+    EXPECT_TRUE(member.reachable()) << member.unreachable_reason();
+    EXPECT_EQ(member.status().replica_id(), member.id());
+  }
+}
+
+// The id of a cluster is the hash of its first members: whoever asks first, it is the same cluster.
+TEST_F(ServerTest, TwoInitsAtOnceFormOneCluster) {
+  StartServers(3);
+  Answer one, two;
+  std::thread other([&] { two = Init(addresses_[1], addresses_); });
+  one = Init(addresses_[0], addresses_);
+  other.join();
+  ASSERT_TRUE(one.status.ok()) << one.status.error_message();
+  ASSERT_TRUE(two.status.ok()) << two.status.error_message();
+  EXPECT_EQ(one.response.cluster_id(), two.response.cluster_id());
+}
+
+// An init that was interrupted between two servers: the one that was missed gets the genesis from
+// the others.
+TEST_F(ServerTest, AServerThatInitMissedIsAssignedByItsPeers) {
+  StartServers(3);
+  const Deadline deadline = std::chrono::steady_clock::now() + kPatience;
+  std::vector<v1::ProbeResponse> answers;
+  for (const std::string& address : addresses_) {
+    const auto answer = ProbeServer(address, deadline);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    answers.push_back(*answer);
+  }
+  const auto genesis = PlanGenesis(addresses_, answers);
+  ASSERT_TRUE(genesis.ok()) << genesis.status();
+  ASSERT_TRUE(*AssignServer(addresses_[0], *genesis, deadline));
+  ASSERT_TRUE(*AssignServer(addresses_[1], *genesis, deadline));
+  ASSERT_FALSE(*AssignServer(addresses_[1], *genesis, deadline)) << "the same again";
+  while (!StatusOf(addresses_[2]).self().assigned()) std::this_thread::yield();
+  const Answer finished = Init(addresses_[0], addresses_);
+  EXPECT_TRUE(finished.status.ok()) << finished.status.error_message();
+  EXPECT_FALSE(finished.response.formed());
+}
+
+// A refused init names the address and leaves every server as it was.
+TEST_F(ServerTest, AWrongInitChangesNothing) {
+  StartServers(2);
+  const std::string nobody = "127.0.0.1:1";
+  ExpectRefused(Init(addresses_[0], {}), grpc::StatusCode::INVALID_ARGUMENT, "address");
+  ExpectRefused(Init(addresses_[0], {addresses_[0], addresses_[0]}),
+                grpc::StatusCode::INVALID_ARGUMENT, addresses_[0] + " is given twice");
+  ExpectRefused(Init(addresses_[0], {addresses_[1]}), grpc::StatusCode::INVALID_ARGUMENT,
+                "advertises " + addresses_[0]);
+  ExpectRefused(Init(addresses_[0], {addresses_[0], "here"}), grpc::StatusCode::INVALID_ARGUMENT,
+                "\"here\"");
+  ExpectRefused(Init(addresses_[0], {addresses_[0], addresses_[1], nobody}),
+                grpc::StatusCode::UNAVAILABLE, nobody + " cannot be reached: connection refused");
+  const std::string alias = "localhost" + addresses_[1].substr(addresses_[1].rfind(':'));
+  ExpectRefused(Init(addresses_[0], {addresses_[0], alias}), grpc::StatusCode::FAILED_PRECONDITION,
+                "advertises " + addresses_[1]);
+  EXPECT_TRUE(AllUnassigned());
+}
+
+TEST_F(ServerTest, AServerOfAnotherClusterIsNotTaken) {
+  StartServers(2);
+  ASSERT_TRUE(Init(addresses_[0], {addresses_[0]}).status.ok());
+  ExpectRefused(Init(addresses_[1], addresses_), grpc::StatusCode::FAILED_PRECONDITION,
+                addresses_[0] + " belongs to another cluster");
+  EXPECT_FALSE(StatusOf(addresses_[1]).self().assigned());
+}
+
+// --dev. After a restart the cluster is there again, with what was appended.
+TEST_F(ServerTest, ADevServerIsAClusterByItselfAndComesBack) {
+  ServerOptions options = OptionsFor(NewDirectory());
+  options.dev = true;
+  {
+    auto server = Server::Start(options);
+    ASSERT_TRUE(server.ok()) << server.status();
+    options.listen = *ParseHostPort((*server)->address());
+    EXPECT_TRUE(StatusOf((*server)->address()).self().assigned());
+    grpc::Status appended;
+    do {
+      appended = Append((*server)->address(), "an entry");
+    } while (appended.error_code() == grpc::StatusCode::UNAVAILABLE);
+    EXPECT_TRUE(appended.ok()) << appended.error_message();
+    (*server)->Stop();
+  }
+  auto server = Server::Start(options);
+  ASSERT_TRUE(server.ok()) << server.status();
+  // The log is recovered before it serves, and published by the loop soon after.
+  while (StatusOf((*server)->address()).self().last_position() < 1) std::this_thread::yield();
+  EXPECT_NE((*server)->Describe().find("replica 1"), std::string::npos) << (*server)->Describe();
+}
+
+// What a peer has found regressed must not come back: each start raises the start counter, until
+// peers could not tell it any more.
+TEST_F(ServerTest, ADirectoryThatWasFoundRegressedIsNeverServedAgain) {
+  const std::string dir = NewDirectory();
+  StartIn(dir)->Stop();
+  std::ofstream(dir + "/REGRESSED") << "replica 1 has regressed.";
+  const auto server = Server::Start(OptionsFor(dir));
+  ASSERT_FALSE(server.ok());
+  EXPECT_EQ(server.status().message(),
+            "data directory " + dir + " must not be used again: replica 1 has regressed.");
+}
+
+// Two servers can share neither a directory nor a port, and the second one says so.
+TEST_F(ServerTest, ADirectoryOrPortInUseIsRefused) {
+  StartServers(1);
+  const auto same_dir = Server::Start(OptionsFor(dirs_[0]));
+  ASSERT_FALSE(same_dir.ok());
+  EXPECT_NE(same_dir.status().message().find(dirs_[0]), absl::string_view::npos)
+      << same_dir.status();
+  ServerOptions same_port = OptionsFor(NewDirectory());
+  same_port.listen = *ParseHostPort(addresses_[0]);
+  const auto second = Server::Start(same_port);
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(second.status().message().find(addresses_[0]), absl::string_view::npos)
+      << second.status();
+  EXPECT_FALSE(StatusOf(addresses_[0]).self().assigned());
+}
+
+}  // namespace
+}  // namespace distlog
