@@ -10,6 +10,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "proto/distlog/v1/cluster.grpc.pb.h"
+#include "wire/callback_queue.h"
 #include "wire/status.h"
 
 namespace distlog {
@@ -129,6 +130,7 @@ std::shared_ptr<grpc::Channel> Members::ChannelTo(const std::string& address) {
   absl::MutexLock lock(&mutex_);
   std::shared_ptr<grpc::Channel>& channel = channels_[address];
   if (channel == nullptr) {
+    KeepCallbackQueue();
     channel =
         grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), ChannelOptions());
   }

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -23,6 +25,10 @@ namespace {
 constexpr size_t kMaxMembers = 15;
 constexpr std::chrono::milliseconds kSpreadInterval{1000};
 constexpr std::chrono::milliseconds kSpreadTimeout{1000};
+// gRPC 1.51 now and then fails to connect to a server that listens (it reads errno too late): what
+// cannot be reached is dialled anew for this long.
+constexpr std::chrono::milliseconds kDialPatience{1000};
+constexpr std::chrono::milliseconds kDialPause{50};
 
 void SetDeadline(grpc::ClientContext* context, Deadline deadline) {
   const auto left = deadline - std::chrono::steady_clock::now();
@@ -37,6 +43,20 @@ absl::Status CallError(const std::string& address, const grpc::Status& status) {
   }
   return absl::UnavailableError(
       absl::StrCat("the server at ", address, " cannot be reached: ", WhyUnreachable(status)));
+}
+
+// Calls until it succeeds or `kDialPatience` is over. The call must be one that can be repeated.
+grpc::Status CallAgain(Deadline deadline,
+                       const std::function<grpc::Status(grpc::ClientContext*)>& call) {
+  const Deadline give_up = std::min(deadline, std::chrono::steady_clock::now() + kDialPatience);
+  for (;;) {
+    grpc::ClientContext context;
+    SetDeadline(&context, deadline);
+    grpc::Status status = call(&context);
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
+    if (std::chrono::steady_clock::now() + kDialPause >= give_up) return status;
+    std::this_thread::sleep_for(kDialPause);
+  }
 }
 
 // Calls f(i) for each i below `count`, at the same time.
@@ -57,11 +77,10 @@ absl::Status FirstError(const std::vector<absl::StatusOr<Result>>& results) {
 }  // namespace
 
 absl::StatusOr<v1::ProbeResponse> ProbeServer(const std::string& address, Deadline deadline) {
-  grpc::ClientContext context;
-  SetDeadline(&context, deadline);
   v1::ProbeResponse response;
-  const auto stub = v1::Peer::NewStub(DialPeer(address));
-  const grpc::Status status = stub->Probe(&context, {}, &response);
+  const grpc::Status status = CallAgain(deadline, [&](grpc::ClientContext* context) {
+    return v1::Peer::NewStub(DialPeer(address))->Probe(context, {}, &response);
+  });
   if (!status.ok()) return CallError(address, status);
   if (response.uuid().size() != 16) {
     return absl::FailedPreconditionError(absl::StrCat("the server at ", address, " has no UUID"));
@@ -71,13 +90,12 @@ absl::StatusOr<v1::ProbeResponse> ProbeServer(const std::string& address, Deadli
 
 absl::StatusOr<bool> AssignServer(const std::string& address, const paxos::Configuration& genesis,
                                   Deadline deadline) {
-  grpc::ClientContext context;
-  SetDeadline(&context, deadline);
   v1::AssignRequest request;
   *request.mutable_genesis() = GenesisToProto(genesis);
   v1::AssignResponse response;
-  const auto stub = v1::Peer::NewStub(DialPeer(address));
-  const grpc::Status status = stub->Assign(&context, request, &response);
+  const grpc::Status status = CallAgain(deadline, [&](grpc::ClientContext* context) {
+    return v1::Peer::NewStub(DialPeer(address))->Assign(context, request, &response);
+  });
   if (!status.ok()) return CallError(address, status);
   return response.assigned();
 }
@@ -153,8 +171,10 @@ absl::StatusOr<Formed> FormCluster(const std::vector<std::string>& addresses, De
                                                         absl::UnknownError("not probed"));
   ForEach(addresses.size(), [&](size_t i) { probes[i] = ProbeServer(addresses[i], deadline); });
   if (const absl::Status status = FirstError(probes); !status.ok()) {
-    return absl::Status(status.code(),
-                        absl::StrCat(std::string(status.message()), "; nothing was changed"));
+    v1::ErrorDetail detail;
+    detail.set_not_appended(true);
+    return MakeError(status.code(),
+                     absl::StrCat(std::string(status.message()), "; nothing was changed"), detail);
   }
   std::vector<v1::ProbeResponse> answers;
   for (auto& probe : probes) answers.push_back(*std::move(probe));

@@ -1,14 +1,12 @@
 #include "server/peer_channel.h"
 
-#include <chrono>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "grpcpp/create_channel.h"
-#include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
+#include "wire/callback_queue.h"
 
 namespace distlog {
 namespace {
@@ -20,30 +18,6 @@ bool Says(const grpc::Status& status, const char* words) {
 bool IsSilence(const grpc::Status& status) {
   return status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED || Says(status, "keepalive") ||
          Says(status, "timed out") || Says(status, "imeout") || Says(status, "nreachable");
-}
-
-// gRPC 1.51 runs callbacks on a queue with threads of its own that is shared by all channels, and
-// destroyed with the last one. If that happens in a callback, a thread of the queue waits for itself and goes
-// on with what it has freed. A channel that is never destroyed keeps the queue.
-void KeepCallbackQueue() {
-  struct Call {
-    grpc::ClientContext context;
-    grpc::ByteBuffer request;
-    grpc::ByteBuffer response;
-  };
-  static const bool kept = [] {
-    auto* const stub = new grpc::GenericStub(
-        grpc::CreateChannel("127.0.0.1:1", grpc::InsecureChannelCredentials()));
-    auto* const call = new Call;
-    // Ends before it begins: it only has to be one with a callback.
-    call->context.set_deadline(std::chrono::system_clock::time_point::min());
-    grpc::Slice nothing;
-    call->request = grpc::ByteBuffer(&nothing, 1);
-    stub->UnaryCall(&call->context, "/distlog.v1.Peer/Probe", grpc::StubOptions(), &call->request,
-                    &call->response, [call](grpc::Status) { delete call; });
-    return true;
-  }();
-  (void)kept;
 }
 
 }  // namespace

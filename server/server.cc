@@ -274,7 +274,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 
 void Server::Stop() {
   if (std::exchange(parts_->stopped, true)) return;
-  LOG(INFO) << "stopping";
+  const bool served = parts_->spread != nullptr;
+  if (served) LOG(INFO) << "stopping";
   const auto patience = std::chrono::milliseconds(parts_->options.stop_timeout_ms);
   if (parts_->server != nullptr) {
     parts_->server->GetHealthCheckService()->SetServingStatus(false);
@@ -289,7 +290,7 @@ void Server::Stop() {
     parts_->server->Shutdown(std::chrono::system_clock::now() + kShutdownPatience);
     parts_->server->Wait();
   }
-  LOG(INFO) << "stopped";
+  if (served) LOG(INFO) << "stopped";
 }
 
 const std::string& Server::address() const { return parts_->address; }

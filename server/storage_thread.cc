@@ -138,8 +138,8 @@ void StorageThread::WriteJoined(Group joined) {
 }
 
 void StorageThread::SaveMark() {
-  // Even if the mark stands still: what was accepted above it since is evidence too. (The store writes
-  // nothing if nothing has changed.)
+  // Even if the mark stands still: what was accepted above it since is evidence too. (The store
+  // writes nothing if nothing has changed.)
   const paxos::Slot mark = mark_.load(std::memory_order_relaxed);
   const absl::Status status = store_->SaveMark(mark);
   if (!status.ok()) Die(status);
