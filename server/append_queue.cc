@@ -32,11 +32,10 @@ absl::Status WaitingAtDeadline() {
 }
 
 template <typename Result>
-absl::Status Refusal(const Result& result) {
+absl::Status Refusal(const Result& result, bool not_appended) {
   v1::ErrorDetail detail;
   detail.set_reason(static_cast<v1::ErrorDetail::Reason>(result.reason));
-  // Decided long ago, one way or the other; everything else that apply refuses has not happened.
-  detail.set_not_appended(result.reason != RefusalReason::kResultNotKept);
+  detail.set_not_appended(not_appended);
   detail.set_expected(result.expected);
   detail.set_actual(result.actual);
   return RefusalError(detail);
@@ -196,7 +195,7 @@ void AppendQueue::Forget(std::map<uint64_t, UnderWay>::iterator value) {
 }
 
 absl::StatusOr<v1::AppendResponse> ToResponse(const AppendResult& result) {
-  if (result.reason != RefusalReason::kNone) return Refusal(result);
+  if (result.reason != RefusalReason::kNone) return Refusal(result, result.not_appended);
   v1::AppendResponse response;
   response.set_first_position(result.first_position);
   response.set_count(result.count);
@@ -205,7 +204,7 @@ absl::StatusOr<v1::AppendResponse> ToResponse(const AppendResult& result) {
 }
 
 absl::StatusOr<v1::OpenProducerResponse> ToResponse(const OpenProducerResult& result) {
-  if (result.reason != RefusalReason::kNone) return Refusal(result);
+  if (result.reason != RefusalReason::kNone) return Refusal(result, /*not_appended=*/true);
   v1::OpenProducerResponse response;
   response.set_epoch(result.epoch);
   response.set_next_sequence(result.next_sequence);

@@ -179,5 +179,20 @@ TEST(AdmissionTest, BoundsRequestsAndBytesButTakesOneOfAnySize) {
   EXPECT_TRUE(admission.Enter(50));
 }
 
+// An epoch that has moved on says nothing of a copy that was applied before it did.
+TEST(AppendQueueAnswerTest, ARefusalProvesOnlyWhatApplyKnows) {
+  AppendResult result;
+  result.reason = RefusalReason::kEpoch;
+  for (const bool known : {true, false}) {
+    result.not_appended = known;
+    const auto answer = ToResponse(result);
+    ASSERT_FALSE(answer.ok());
+    const auto detail = DetailOf(answer.status());
+    ASSERT_TRUE(detail.has_value());
+    EXPECT_EQ(detail->not_appended(), known);
+    EXPECT_EQ(detail->reason(), v1::ErrorDetail::REASON_EPOCH);
+  }
+}
+
 }  // namespace
 }  // namespace distlog
