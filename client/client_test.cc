@@ -182,6 +182,29 @@ TEST(ClientTest, AReadGoesOnWhereItBroke) {
   EXPECT_EQ(read, all);
 }
 
+// An entry once chosen is the same on every replica: what one disk has lost, another serves.
+TEST(ClientTest, AReadGoesOnElsewhereWhereADiskIsDamaged) {
+  FakeCluster cluster(3);
+  const Strings all = {"a", "b", "c", "d", "e", "f"};
+  cluster.Put(all);
+  const auto client = ClientOf(cluster.endpoints());
+  cluster.Script({Fault::kNone, Fault::kDamaged, Fault::kDamaged});
+  Strings read;
+  const absl::Status status = ReadAll(client.get(), {}, &read);
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(read, all);
+}
+
+TEST(ClientTest, AReadOfWhatEveryMemberHasLostSaysSo) {
+  FakeCluster cluster(3);
+  cluster.Put({"a", "b"});
+  const auto client = ClientOf(cluster.endpoints());
+  cluster.Script({Fault::kDamaged, Fault::kDamaged, Fault::kDamaged});
+  Strings read;
+  EXPECT_TRUE(absl::IsDataLoss(ReadAll(client.get(), {}, &read)));
+  EXPECT_TRUE(read.empty());
+}
+
 TEST(ClientTest, AReadIsBoundedByCountAndEnd) {
   FakeCluster cluster(1);
   cluster.Put({"a", "b", "c", "d", "e", "f"});

@@ -1,6 +1,8 @@
 #include "client/cursor.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,9 +39,13 @@ absl::Status Cursor::Run(Members& members, const ClientOptions& options, const O
   Backoff backoff(members.NextSeed());
   last_answer_ = absl::Now();
   absl::Status last;
+  std::set<std::string> damaged;  // Members that have lost what comes next.
   do {
-    const absl::StatusOr<Target> target = members.Find(last_answer_ + options.timeout);
+    const absl::Time deadline = last_answer_ + options.timeout;
+    const absl::StatusOr<Target> target =
+        damaged.empty() ? members.Find(deadline) : members.FindBeside(damaged, deadline);
     if (!target.ok()) {
+      if (!damaged.empty()) return last;
       if (target.status().code() != absl::StatusCode::kUnavailable) return target.status();
       last = target.status();
       break;
@@ -48,9 +54,17 @@ absl::Status Cursor::Run(Members& members, const ClientOptions& options, const O
     const std::unique_ptr<ReadStream> stream = open(*target);
     last = Consume(stream.get(),
                    std::min(std::max(options.attempt_timeout, kIdleSilence), options.timeout));
+    if (progressed_) {
+      backoff.Reset();
+      damaged.clear();
+    }
+    if (!last.ok() && !stopped_ && !out_of_order_ && absl::IsDataLoss(last)) {
+      // Its disk is damaged there. An entry once chosen is the same everywhere: another has it.
+      damaged.insert(target->address);
+      continue;
+    }
     if (last.ok() || stopped_ || !MayPass(last)) return last;
     members.Failed(*target, last);
-    if (progressed_) backoff.Reset();
     // What was left when the last stream broke may have been nothing.
     if (taken_ > 0 &&
         ((to_ != 0 && next_ > to_) || (range_.count != 0 && taken_ >= range_.count))) {
@@ -90,6 +104,7 @@ absl::Status Cursor::Take(v1::ReadResponse* response) {
   entries.reserve(response->entries_size());
   for (v1::Entry& entry : *response->mutable_entries()) {
     if (next_ != 0 && entry.position() != next_) {
+      out_of_order_ = true;
       return absl::DataLossError(absl::StrCat("a server answered with position ", entry.position(),
                                               " where position ", next_, " comes next"));
     }

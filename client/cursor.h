@@ -44,7 +44,8 @@ class Cursor {
   uint64_t to_;         // 0: not known yet.
   uint64_t taken_ = 0;  // Entries.
   bool stopped_ = false;
-  bool progressed_ = false;  // In this stream.
+  bool progressed_ = false;    // In this stream.
+  bool out_of_order_ = false;  // A server broke the contract: no other one is asked.
   absl::Time last_answer_;
 };
 

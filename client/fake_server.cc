@@ -107,7 +107,9 @@ class LogService final : public v1::Log::Service {
   grpc::Status Write(grpc::ServerContext*, const std::vector<std::string>& entries, uint64_t from,
                      uint64_t to, grpc::ServerWriter<v1::ReadResponse>* writer) {
     while (from <= to) {
-      if (cluster_->NextFault() != Fault::kNone) return ToGrpc(absl::UnavailableError("cut"));
+      const Fault fault = cluster_->NextFault();
+      if (fault == Fault::kDamaged) return ToGrpc(absl::DataLossError("damaged"));
+      if (fault != Fault::kNone) return ToGrpc(absl::UnavailableError("cut"));
       v1::ReadResponse response;
       response.set_first_position(1);
       response.set_last_position(entries.size());

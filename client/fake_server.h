@@ -28,6 +28,7 @@ enum class Fault {
   kFailAfter,  // Applied, and UNAVAILABLE.
   kHang,       // Applied, and never answered.
   kMove,       // Applied, not answered; the stream ends and another server leads.
+  kDamaged,    // Of a read: DATA_LOSS, what comes next is lost on that server's disk.
 };
 
 // Thread-safe.

@@ -296,6 +296,16 @@ absl::StatusOr<Target> Members::Find(absl::Time deadline, const absl::Notificati
   }
 }
 
+absl::StatusOr<Target> Members::FindBeside(const std::set<std::string>& excluded,
+                                           absl::Time deadline) {
+  absl::Status trouble;
+  for (const std::string& member : Learn(deadline, &trouble)) {
+    if (excluded.count(member) > 0) continue;
+    if (std::optional<Target> target = Connect(member, deadline)) return *target;
+  }
+  return absl::UnavailableError("no other member can be reached");
+}
+
 absl::StatusOr<Target> Members::FindAny(absl::Time deadline) {
   Backoff backoff(NextSeed());
   do {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,10 @@ class Members {
   // FAILED_PRECONDITION if all servers say that they belong to no cluster, UNAVAILABLE if the
   // deadline passes.
   absl::StatusOr<Target> Find(absl::Time deadline, const absl::Notification* stop = nullptr);
+
+  // Any member but those named: for a read of what they have lost. UNAVAILABLE if there is none
+  // that can be reached now.
+  absl::StatusOr<Target> FindBeside(const std::set<std::string>& excluded, absl::Time deadline);
 
   // The first of the given endpoints to which a connection can be made.
   absl::StatusOr<Target> FindAny(absl::Time deadline);
