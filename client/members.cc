@@ -299,7 +299,10 @@ absl::StatusOr<Target> Members::Find(absl::Time deadline, const absl::Notificati
 absl::StatusOr<Target> Members::FindBeside(const std::set<std::string>& excluded,
                                            absl::Time deadline) {
   absl::Status trouble;
-  for (const std::string& member : Learn(deadline, &trouble)) {
+  Learn(deadline, &trouble);
+  // Not only those that have answered: the leader's answer is waited for, and it may be the damaged
+  // one.
+  for (const std::string& member : addresses()) {
     if (excluded.count(member) > 0) continue;
     if (std::optional<Target> target = Connect(member, deadline)) return *target;
   }
