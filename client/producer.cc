@@ -149,7 +149,7 @@ absl::Status Producer::Open() {
   return absl::OkStatus();
 }
 
-// Finds a server and appends there until the stream ends. OK: nothing is left to do for now.
+// Finds a server and appends there until the stream ends. OK: nothing is outstanding.
 absl::Status Producer::Serve(absl::Duration* patience) {
   absl::Time deadline;
   {
