@@ -21,7 +21,7 @@ absl::StatusOr<Sequencer> Restored(const Store& store) {
   return Sequencer::Restore(checkpoint);
 }
 
-// The checkpoint that the run before owed to its newest segment.
+// The checkpoint that the run before owed to its newest segment, and one that was damaged.
 absl::Status SaveIfWaiting(const Sequencer& sequencer, Store* store) {
   const std::optional<paxos::Slot> waiting = store->waiting_checkpoint();
   if (!waiting.has_value() || sequencer.applied_through() + 1 != *waiting) return absl::OkStatus();

@@ -41,7 +41,7 @@ struct LogEntry {
 struct Recovered {
   paxos::Ballot promised;          // The highest of all evidence.
   paxos::Slot chosen_through = 0;  // The mark: the highest of all evidence.
-  std::string checkpoint;          // Newest one: Sequencer::Restore. Empty: start from the genesis.
+  std::string checkpoint;  // Newest whole one: Sequencer::Restore. Empty: start from the genesis.
   std::vector<std::string> notes;  // What was wrong and is mended, a sentence each, for the log.
 };
 
@@ -103,8 +103,8 @@ class Store {
   // hands it to SaveCheckpoint in time. At most one cut is under way.
   std::optional<paxos::Slot> CutBefore(std::span<const paxos::Record> records);
 
-  // The first slot of the segment that still waits for SaveCheckpoint, if one does. To be asked
-  // after RecoverLog: the run before may have ended between the cut and the checkpoint.
+  // The first slot of the (older) segment that still waits for SaveCheckpoint, if one does. To be
+  // asked after RecoverLog, too: the run before may have ended between the cut and the checkpoint.
   std::optional<paxos::Slot> waiting_checkpoint() const;
 
   // Tells what applying a slot did, in slot order, for the position index.

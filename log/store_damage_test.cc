@@ -197,6 +197,56 @@ TEST(StoreDamageTest, AMissingFileIsHarmlessOrFound) {
   EXPECT_GT(refusals, 5);
 }
 
+// The slots before it are all there, so that what it held can be made again.
+TEST(StoreDamageTest, ADamagedCheckpointIsMadeAgainFromTheOneBefore) {
+  const Files whole = StoppedStore();
+  std::vector<std::string> checkpoints;
+  for (const auto& [path, contents] : whole) {
+    if (path.ends_with("/checkpoint")) checkpoints.push_back(path);
+  }
+  ASSERT_GE(checkpoints.size(), 2u);
+  const std::string newest = checkpoints.back();
+  for (const bool is_missing : {false, true}) {
+    for (const bool is_alone : {true, false}) {  // Otherwise none is whole.
+      Files damaged = whole;
+      for (const std::string& path : checkpoints) {
+        if (is_alone && path != newest) continue;
+        damaged[path][damaged[path].size() / 2] ^= 1;
+        if (is_missing) damaged.erase(path);
+      }
+      FaultEnv env;
+      Load(damaged, &env);
+      StoreDriver driver(Tiny(&env), "/store");
+      ASSERT_EQ(driver.Start(), absl::OkStatus());
+      EXPECT_GE(driver.recovered().promised, kPromised);
+      EXPECT_EQ(driver.recovered().chosen_through, kSlots);
+      ASSERT_EQ(driver.store()->recovered().notes.size(), is_alone ? 1u : checkpoints.size());
+      EXPECT_NE(driver.store()->recovered().notes[0].find(newest), std::string::npos);
+      EXPECT_EQ(driver.CheckAll(kSlots), absl::OkStatus());
+      // Only what the next start needs is made again: the same bytes.
+      EXPECT_EQ(env.Contents(newest), whole.at(newest));
+      driver.Drop();
+      ASSERT_EQ(driver.Start(), absl::OkStatus());
+      EXPECT_TRUE(driver.store()->recovered().notes.empty());
+    }
+  }
+}
+
+// As what it held cannot be made again if a slot before it is damaged, too.
+TEST(StoreDamageTest, ADamagedCheckpointOverADamagedSegmentIsFound) {
+  Files damaged = StoppedStore();
+  for (auto& [path, contents] : damaged) {
+    if (path.ends_with("/checkpoint")) contents[0] ^= 1;
+    const bool has_records = path.ends_with(".ldb") || path.ends_with(".log");
+    if (path.starts_with("/store/segments/00000000000000000001/") && has_records &&
+        !contents.empty()) {
+      contents[contents.size() / 2] ^= 1;
+    }
+  }
+  const absl::Status status = Check(damaged);
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+}
+
 TEST(StoreDamageTest, AMissingSegmentIsFoundAtStart) {
   const Files whole = StoppedStore();
   std::vector<std::string> dirs;

@@ -290,29 +290,42 @@ absl::Status Store::Rep::CheckWrites(std::vector<uint64_t> writes) {
   return absl::OkStatus();
 }
 
-// The newest checkpoint is that of the first unsealed segment: saving one seals all before it.
+absl::StatusOr<std::string> Store::Rep::ReadCheckpoint(const v1::SegmentEntry& entry) const {
+  const std::string path = SegmentDir(entry.first()) + "/checkpoint";
+  std::string bytes;
+  const leveldb::Status status = leveldb::ReadFileToString(env, path, &bytes);
+  if (!status.ok()) return ToAbsl(status, path);
+  v1::AppliedState state;
+  if (bytes.size() != entry.checkpoint_bytes() || Checksum(bytes) != entry.checkpoint_checksum()) {
+    return absl::DataLossError(absl::StrCat(path, " has a bad checksum"));
+  }
+  if (!state.ParseFromString(bytes) || state.applied_through() != entry.first() - 1) {
+    return absl::DataLossError(absl::StrCat(path, " is not the state before that segment"));
+  }
+  return bytes;
+}
+
+// The newest checkpoint is that of the first unsealed segment: saving one seals all before it. If
+// it is damaged, an older one does as well, with the slots from there on. The promise needs none:
+// sealing took over the ballots of all that a checkpoint stands for.
 absl::Status Store::Rep::LoadCheckpoint() {
-  for (const auto& place : row) {
-    if (place->sealed) continue;
-    if (!place->entry.has_checkpoint()) {
-      if (place->first == 1) return absl::OkStatus();
-      return absl::DataLossError(absl::StrCat(place->dir, " has no checkpoint"));
+  const auto newest =
+      std::find_if(row.begin(), row.end(), [](const auto& p) { return !p->sealed; });
+  recovered.chosen_through = (*newest)->first - 1;
+  absl::Status damage;
+  for (auto place = newest; (*place)->first != 1; --place) {
+    absl::StatusOr<std::string> checkpoint = ReadCheckpoint((*place)->entry);
+    if (checkpoint.ok()) {
+      recovered.checkpoint = *std::move(checkpoint);
+      return absl::OkStatus();
     }
-    const std::string path = place->dir + "/checkpoint";
-    const leveldb::Status status = leveldb::ReadFileToString(env, path, &recovered.checkpoint);
-    if (!status.ok()) return ToAbsl(status, path);
-    v1::AppliedState state;
-    if (recovered.checkpoint.size() != place->entry.checkpoint_bytes() ||
-        Checksum(recovered.checkpoint) != place->entry.checkpoint_checksum()) {
-      return absl::DataLossError(absl::StrCat(path, " has a bad checksum"));
-    }
-    if (!state.ParseFromString(recovered.checkpoint) ||
-        state.applied_through() != place->first - 1) {
-      return absl::DataLossError(absl::StrCat(path, " is not the state before that segment"));
-    }
-    recovered.promised = FromProto(state.highest_ballot());
-    recovered.chosen_through = state.applied_through();
-    return absl::OkStatus();
+    recovered.notes.push_back(absl::StrCat(
+        std::string(checkpoint.status().message()),
+        "; what it held is made again from the log, from the last checkpoint before it on"));
+    damage.Update(checkpoint.status());
+    // RecoverLog gives it back.
+    if (place == newest) (*place)->entry.set_has_checkpoint(false);
+    if (place == row.begin()) return damage;
   }
   return absl::OkStatus();
 }

@@ -44,6 +44,7 @@ struct Store::Rep {
   absl::Status OpenPlace(const v1::SegmentEntry& entry, std::vector<uint64_t>* writes);
   absl::Status CheckUnlisted() const;
   absl::Status CheckWrites(std::vector<uint64_t> writes);
+  absl::StatusOr<std::string> ReadCheckpoint(const v1::SegmentEntry& entry) const;
   absl::Status LoadCheckpoint();
   absl::Status CheckMark();
   absl::Status BeginRun();

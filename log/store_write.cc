@@ -193,11 +193,13 @@ absl::Status Store::Rep::WriteCheckpoint(paxos::Slot first, const std::string& s
     const absl::Status status = CreateSegment(first);
     if (!status.ok()) return status;
   }
-  const size_t i = row.size() - 1;
-  if (row[i]->first != first || i == 0) {
+  const auto found = std::find_if(row.begin(), row.end(),
+                                  [first](const auto& place) { return place->first == first; });
+  if (found == row.end() || found == row.begin() || (*found)->sealed) {
     return absl::InternalError(
         absl::StrCat("store ", dir, ": no segment begins at slot ", first, " and waits for it"));
   }
+  const size_t i = found - row.begin();
   if (row[i]->entry.has_checkpoint()) return absl::OkStatus();
   const std::string path = row[i]->dir + "/checkpoint";
   const leveldb::Status status = WriteFile(env, path, state, !options.unsafe_no_sync);
@@ -210,6 +212,8 @@ absl::Status Store::Rep::WriteCheckpoint(paxos::Slot first, const std::string& s
     entry->set_checkpoint_checksum(Checksum(state));
     row[i]->entry = *entry;
   }
+  // One that was damaged, and made again.
+  if (row[i - 1]->sealed) return side.Save();
   return SealBefore(i);
 }
 
@@ -298,9 +302,11 @@ std::optional<paxos::Slot> Store::CutBefore(std::span<const paxos::Record> recor
 std::optional<paxos::Slot> Store::waiting_checkpoint() const {
   const std::lock_guard lock(rep_->mutex);
   if (rep_->pending_cut.has_value()) return rep_->pending_cut;
-  const SegmentPlace& newest = *rep_->row.back();
-  if (newest.first == 1 || newest.entry.has_checkpoint()) return std::nullopt;
-  return newest.first;
+  for (const auto& place : rep_->row) {
+    if (place->sealed || place->first == 1 || place->entry.has_checkpoint()) continue;
+    return place->first;
+  }
+  return std::nullopt;
 }
 
 void Store::NoteApplied(const Applied& applied) {
@@ -311,7 +317,8 @@ void Store::NoteApplied(const Applied& applied) {
   }
   for (auto place = rep_->row.rbegin(); place != rep_->row.rend(); ++place) {
     if (applied.slot < (*place)->first) continue;
-    (*place)->index->Add(applied);
+    // Applied again, after a damaged checkpoint: the index of a sealed segment is written.
+    if (!(*place)->sealed) (*place)->index->Add(applied);
     return;
   }
 }
