@@ -28,6 +28,9 @@ struct Options {
   Slot window = kWindow;  // Tests use smaller ones, on all replicas alike.
   // A leader's proposals in flight, in bytes; one proposal of any size is always allowed.
   size_t window_bytes = 32 << 20;
+  // What waits for this replica's own disk, in bytes: while there is more, it proposes, accepts and
+  // asks for nothing. Others may choose without it, so that the window alone bounds nothing here.
+  size_t unwritten_bytes = 128 << 20;
   // The bound on the payloads of one Accept, one part of a Promise (at least one value each).
   size_t message_bytes = 4 << 20;
   // Reads that wait, at most; more are refused by giving them no outcome.

@@ -33,9 +33,10 @@ void Replica::Step(Time now, const Event& event, Effects* effects) {
 }
 
 Time Replica::deadline() const {
+  const Time next = std::min({election_.round_end(), election_.stand_at(), announce_at_});
+  if (!DiskKeepsUp()) return next;  // Then it is a finished write that AskForMissing waits for.
   return std::min(
-      {election_.round_end(), election_.stand_at(), announce_at_,
-       learner_.deadline(options_.heartbeat_interval / 2, 5 * options_.heartbeat_interval)});
+      next, learner_.deadline(options_.heartbeat_interval / 2, 5 * options_.heartbeat_interval));
 }
 
 Slot Replica::stored_through() const { return writes_.StoredThrough(learner_.chosen_through()); }
@@ -163,6 +164,7 @@ void Replica::Handle(ReplicaId from, const Accept& m, Effects* effects) {
     const AcceptedValue* held = acceptor_.Find(slot);
     const AcceptedValue accepted{slot, m.ballot, m.values[i]};
     if (held == nullptr || held->ballot != m.ballot) {
+      if (!DiskKeepsUp()) break;
       YieldTo(m.ballot);
       if (m.ballot > acceptor_.promised()) election_.OnOthersBallot();
       acceptor_.Accept(accepted);
@@ -185,7 +187,8 @@ void Replica::Handle(ReplicaId from, const Accept& m, Effects* effects) {
       SendAfterWrite(from, Accepted{m.ballot, first, last}, effects);
     }
   }
-  // Some of it was too far ahead, or long chosen: one of the two has to catch up.
+  // Some of it was too far ahead, of the log or of the disk, or long chosen: one of the two has to
+  // catch up.
   if (last != m.first + m.values.size() - 1 || first != m.first) {
     Send(from, Progress{chosen_through()}, effects);
   }
@@ -296,6 +299,7 @@ void Replica::NoteBallot(const Ballot& ballot) {
 }
 
 void Replica::AskForMissing(Effects* effects) {
+  if (!DiskKeepsUp()) return;
   const std::optional<Learner::Request> request =
       learner_.NextRequest(now_, election_.followed().owner, options_.heartbeat_interval / 2,
                            5 * options_.heartbeat_interval);

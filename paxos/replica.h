@@ -38,8 +38,8 @@ class Replica {
   // When to Step a Tick if nothing happens before. It may be in the past.
   Time deadline() const;
 
-  // Whether a Propose of a value of this many bytes would be taken now: this replica leads, and its
-  // window has room.
+  // Whether a Propose of a value of this many bytes would be taken now: this replica leads, its
+  // window has room, and its disk keeps up.
   bool CanPropose(size_t bytes) const;
 
   // Dies unless every local invariant of docs/protocol.md holds.
@@ -156,6 +156,8 @@ class Replica {
   void Give(const ReadIndex::Grant& grant, Effects* effects) const;
   void AskLeaderForMark(Effects* effects);
   bool MayStand() const;
+  // Whether its disk keeps up: while it does not, nothing more is proposed, accepted or asked for.
+  bool DiskKeepsUp() const { return writes_.unwritten_bytes() <= options_.unwritten_bytes; }
   Slot ReceivedThrough(const Ballot& ballot) const;
 
   void Send(ReplicaId to, Message message, Effects* effects) const;

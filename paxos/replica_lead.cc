@@ -22,7 +22,7 @@ std::optional<Ballot> Replica::claimed() const {
 }
 
 bool Replica::CanPropose(size_t bytes) const {
-  return is_leading() && !transfer_ &&
+  return is_leading() && !transfer_ && DiskKeepsUp() &&
          proposer_->HasRoom(bytes, chosen_through(), options_.window, options_.window_bytes);
 }
 

@@ -165,6 +165,75 @@ TEST(ReplicaTest, OneReplicaIsItsOwnQuorum) {
   EXPECT_EQ(cluster.at(k1).chosen_through(), 1u);
 }
 
+// Others choose without it: its mark moves on, and with it the two windows that it takes Accepts
+// in. Nothing else would keep what waits for a disk that has stopped from filling the memory.
+TEST(ReplicaTest, AFollowerTakesNoMoreThanItsDiskKeepsUpWith) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  Replica follower = cluster.at(OtherThan(leader));
+  const Ballot ballot = cluster.at(leader).promised();
+  const Value value = Batch(std::string(1 << 20, 'x'));
+  const auto accept = [&](Slot slot) {
+    Effects effects;
+    follower.Step(seconds(2),
+                  Receive{{leader, follower.self(), Accept{ballot, slot, {value}, slot - 1, 1}}},
+                  &effects);
+    return effects;
+  };
+  Slot slot = 1;
+  uint64_t last_record = 0;
+  Effects effects;
+  follower.Step(seconds(2), Tick{}, &effects);  // A round ends just now.
+  effects = accept(slot);
+  while (!effects.write.empty()) {
+    ASSERT_LE(slot << 20, 2 * Options{}.unwritten_bytes);
+    last_record = effects.last_record;
+    effects = accept(++slot);
+  }
+  EXPECT_GT((slot + 1) << 20, Options{}.unwritten_bytes);
+  EXPECT_TRUE(effects.after_write.empty()) << "what is not taken is not accepted";
+  ASSERT_EQ(effects.send.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<Progress>(effects.send[0].message));
+
+  // Nor does it ask for more, nor want to be woken for that.
+  const Slot known = follower.chosen_through() + 100;
+  effects = {};
+  follower.Step(seconds(2), Receive{{leader, follower.self(), Announce{Pair{ballot, known}}}},
+                &effects);
+  EXPECT_TRUE(effects.send.empty());
+  EXPECT_GT(follower.deadline(), seconds(2));
+
+  effects = {};
+  follower.Step(seconds(2), WriteFinished{last_record}, &effects);
+  ASSERT_EQ(effects.send.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<LearnRequest>(effects.send[0].message));
+  EXPECT_FALSE(accept(slot).write.empty());
+}
+
+TEST(ReplicaTest, ALeaderProposesNoMoreThanItsDiskKeepsUpWith) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  Replica leader = cluster.at(cluster.Leader());
+  const Value value = Batch(std::string(1 << 20, 'x'));
+  uint64_t last_record = 0;
+  for (Slot slot = 1; leader.CanPropose(value.size()); ++slot) {
+    ASSERT_LE(slot << 20, 2 * Options{}.unwritten_bytes);
+    Effects effects;
+    leader.Step(seconds(2), Propose{Ticket(slot), value}, &effects);
+    last_record = effects.last_record;
+    for (ReplicaId voter : {k1, k2, k3}) {
+      if (voter == leader.self()) continue;
+      const Accepted accepted{leader.promised(), slot, slot};
+      leader.Step(seconds(2), Receive{{voter, leader.self(), accepted}}, &effects);
+    }
+    ASSERT_EQ(leader.chosen_through(), slot);
+  }
+  Effects effects;
+  leader.Step(seconds(2), WriteFinished{last_record}, &effects);
+  EXPECT_TRUE(leader.CanPropose(value.size()));
+}
+
 TEST(ReplicaTest, IsAPlainValue) {
   TestCluster cluster(3);
   cluster.Pass(seconds(2));

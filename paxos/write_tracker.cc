@@ -8,17 +8,24 @@
 namespace distlog::paxos {
 
 void WriteTracker::Add(Time now, Record record, Effects* effects) {
-  Pending pending{.number = ++last_record_, .since = now, .promised = {}, .mark = 0, .slot = 0};
+  Pending pending{.number = ++last_record_,
+                  .since = now,
+                  .promised = {},
+                  .mark = 0,
+                  .slot = 0,
+                  .bytes = sizeof(Record)};
   if (const auto* promise = std::get_if<PromiseRecord>(&record)) {
     pending.promised = promise->promised;
   } else if (const auto* accept = std::get_if<AcceptRecord>(&record)) {
     pending.promised = accept->accepted.ballot;
     pending.mark = accept->chosen_through;
     pending.slot = accept->accepted.slot;
+    pending.bytes += accept->accepted.value.size();
     unstored_[pending.slot] = pending.number;
   } else {
     pending.mark = std::get<MarkRecord>(record).chosen_through;
   }
+  unwritten_bytes_ += pending.bytes;
   pending_.push_back(pending);
   effects->write.push_back(std::move(record));
   effects->last_record = last_record_;
@@ -32,6 +39,7 @@ void WriteTracker::Finish(uint64_t last) {
     durable_mark_ = std::max(durable_mark_, done.mark);
     auto slot = unstored_.find(done.slot);
     if (slot != unstored_.end() && slot->second == done.number) unstored_.erase(slot);
+    unwritten_bytes_ -= done.bytes;
     pending_.pop_front();
   }
 }

@@ -3,6 +3,7 @@
 #ifndef DISTLOG_PAXOS_WRITE_TRACKER_H_
 #define DISTLOG_PAXOS_WRITE_TRACKER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -34,6 +35,9 @@ class WriteTracker {
   // Whether the oldest unfinished write has waited for longer than `timeout`.
   bool IsStalled(Time now, Time timeout) const;
 
+  // What is not durable yet, in bytes, as it weighs in memory.
+  size_t unwritten_bytes() const { return unwritten_bytes_; }
+
   friend bool operator==(const WriteTracker&, const WriteTracker&) = default;
 
  private:
@@ -43,11 +47,13 @@ class WriteTracker {
     Ballot promised;
     Slot mark = 0;
     Slot slot = 0;  // 0: not about a slot.
+    size_t bytes = 0;
     friend bool operator==(const Pending&, const Pending&) = default;
   };
 
   uint64_t last_record_ = 0;
   std::deque<Pending> pending_;        // By number.
+  size_t unwritten_bytes_ = 0;         // Of them all.
   std::map<Slot, uint64_t> unstored_;  // Slot to the number of its newest record, not yet durable.
   Ballot durable_promised_;
   Slot durable_mark_ = 0;

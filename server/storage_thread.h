@@ -23,9 +23,8 @@ namespace distlog {
 // Does all writing to a Store, in the order in which it was asked: the groups that wait while one
 // is being synced are joined into one Store::Write. A write that fails ends the process (Die).
 //
-// Its queue needs no bound of its own: records come from proposals (bounded by the proposer's
-// window in slots and bytes), from Accepts (taken up to two windows above the mark), and from
-// catch-up (one LearnReply asked for at a time).
+// Its queue needs no bound of its own: the replica takes nothing more while
+// paxos::Options::unwritten_bytes wait here.
 class StorageThread {
  public:
   struct Options {

@@ -14,6 +14,9 @@ Plan MakePlan(Random* random) {
   plan.replicas = kReplicas[random->Below(std::size(kReplicas))];
   plan.protocol.window = random->Between(4, 16);
   plan.protocol.window_bytes = random->Chance(0.5) ? random->Between(100, 2000) : 1 << 20;
+  if (plan.protocol.window_bytes <= 2000) {
+    plan.protocol.unwritten_bytes = 3 * plan.protocol.window_bytes;
+  }
   plan.protocol.message_bytes = random->Chance(0.5) ? random->Between(1, 1000) : 1 << 16;
   plan.duration = random->Between(Time(seconds(5)), Time(seconds(25)));
   plan.clients = random->Between(1, 5);
@@ -64,10 +67,10 @@ std::string ToString(const Plan& plan) {
   constexpr const char* kHealing[] = {"all", "quorum-only", "star", "chain", "one-way"};
   std::ostringstream out;
   out << plan.replicas << " replicas, window " << plan.protocol.window << " slots "
-      << plan.protocol.window_bytes << " bytes, messages of " << plan.protocol.message_bytes
-      << " bytes, " << plan.duration / milliseconds(1) << " ms, " << plan.clients
-      << " clients, heartbeats every " << plan.protocol.heartbeat_interval / milliseconds(1)
-      << " ms";
+      << plan.protocol.window_bytes << " bytes, " << plan.protocol.unwritten_bytes
+      << " bytes unwritten, messages of " << plan.protocol.message_bytes << " bytes, "
+      << plan.duration / milliseconds(1) << " ms, " << plan.clients << " clients, heartbeats every "
+      << plan.protocol.heartbeat_interval / milliseconds(1) << " ms";
   if (!plan.has_faults) {
     out << ", no faults";
     return out.str();
