@@ -243,6 +243,8 @@ void Replica::Learn(const AcceptedValue& value, Effects* effects) {
                                       << held->ballot << " proposed";
     learned.ballot = held->ballot;
   }
+  CHECK(held == nullptr || held->ballot != value.ballot || held->value == value.value)
+      << "P2: two values in slot " << value.slot << ", ballot " << value.ballot;
   YieldTo(learned.ballot);
   if (held == nullptr || held->ballot != learned.ballot) {
     acceptor_.Learn(learned);

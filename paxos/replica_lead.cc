@@ -150,6 +150,12 @@ void Replica::Handle(ReplicaId from, const Promise& m, Effects*) {
   NoteBallot(m.ballot);
   NotePeerChosen(from, m.chosen_through);
   if (!proposer_ || m.ballot != proposer_->ballot() || m.first == 0) return;
+  if (!configuration().IsVoter(from)) return;
+  // No acceptor holds more than two windows above its mark (P6), and every slot up to the highest
+  // one reported is to be proposed again.
+  if (!m.accepted.empty() && m.accepted.back().slot > m.chosen_through + 2 * options_.window) {
+    return;
+  }
   proposer_->OnPromise(from, m, now_);
 }
 

@@ -150,6 +150,30 @@ TEST(ReplicaTest, APromiseLeftBehindIsRenewedOverWithoutAnElection) {
   EXPECT_EQ(cluster.outcomes(leader).size(), 1u);
 }
 
+// A candidate proposes in every slot up to the highest one reported. No acceptor takes anything
+// more than two windows above its mark: whoever says so is broken, and must not make others so.
+TEST(ReplicaTest, APromiseOfWhatNoAcceptorCanHoldDoesNotCount) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId leader = cluster.Leader();
+  Replica candidate = cluster.at(OtherThan(leader));
+  Effects effects;
+  const auto receive = [&](ReplicaId from, Message message) {
+    candidate.Step(seconds(2), Receive{{from, candidate.self(), std::move(message)}}, &effects);
+  };
+  receive(leader, TakeOver{cluster.at(leader).promised()});
+  candidate.Step(seconds(2), WriteFinished{effects.last_record}, &effects);
+  const Ballot ballot = *candidate.claimed();
+  receive(candidate.self(), Promise{ballot, 1, 0, true, {}, 0});
+  const Slot far = 2 * 8 + 1;  // The window of TestCluster is 8.
+  receive(leader, Promise{ballot, 1, far, true, {{far, Ballot{1, leader}, Batch("x")}}, 0});
+  EXPECT_FALSE(candidate.is_leading());
+  receive(ReplicaId{9}, Promise{ballot, 1, 0, true, {}, 0});
+  EXPECT_FALSE(candidate.is_leading()) << "a stranger is no voter";
+  receive(leader, Promise{ballot, 1, far - 1, true, {{far - 1, Ballot{1, leader}, Batch("x")}}, 0});
+  EXPECT_TRUE(candidate.is_leading());
+}
+
 TEST(ReplicaTest, OneReplicaIsItsOwnQuorum) {
   TestCluster cluster(1);
   cluster.Pass(seconds(1));
