@@ -66,6 +66,9 @@ absl::StatusOr<PositionIndex> PositionIndex::Decode(const std::string& bytes) {
   if (!in.ReadVarint64(&first_slot) || !in.ReadVarint64(&position) || !in.ReadVarint64(&slots)) {
     return damaged;
   }
+  // No log lives to see a number above this; beyond it sums might overflow.
+  constexpr uint64_t kMaxNumber = uint64_t{1} << 62;
+  if (first_slot > kMaxNumber || position > kMaxNumber || slots > bytes.size()) return damaged;
   PositionIndex index(first_slot);
   for (uint64_t i = 0; i < slots; ++i) {
     uint32_t count;
@@ -82,9 +85,14 @@ absl::StatusOr<PositionIndex> PositionIndex::Decode(const std::string& bytes) {
     Exception exception;
     uint64_t size;
     if (!in.ReadVarint64(&exception.slot) || !in.ReadVarint64(&size)) return damaged;
+    const bool is_later = i == 0 || exception.slot > index.exceptions_.back().slot;
+    if (!is_later || exception.slot < first_slot || exception.slot - first_slot >= slots) {
+      return damaged;
+    }
     for (uint64_t j = 0; j < size; ++j) {
       uint32_t skipped;
       if (!in.ReadVarint32(&skipped)) return damaged;
+      if (j > 0 && skipped <= exception.skipped.back()) return damaged;
       exception.skipped.push_back(skipped);
     }
     index.exceptions_.push_back(std::move(exception));

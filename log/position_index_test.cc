@@ -3,6 +3,8 @@
 
 #include "log/position_index.h"
 
+#include <initializer_list>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -59,6 +61,20 @@ TEST(PositionIndexTest, ItComesBackFromItsBytesAndFromNoOthers) {
     EXPECT_FALSE(PositionIndex::Decode(bytes.substr(0, size)).ok()) << size << " bytes";
   }
   EXPECT_FALSE(PositionIndex::Decode(bytes + "x").ok());
+}
+
+// The bytes are varints: first slot, first position, slots, entries of each, exceptions.
+TEST(PositionIndexTest, BytesThatNoIndexGaveAreRefused) {
+  const std::string huge = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+  const auto decodes = [](const std::string& bytes) { return PositionIndex::Decode(bytes).ok(); };
+  const auto bytes = [](std::initializer_list<char> list) { return std::string(list); };
+  EXPECT_TRUE(decodes(bytes({3, 1, 2, 5, 5, 0})));
+  EXPECT_FALSE(decodes(bytes({3}) + huge + bytes({2, 5, 5, 0}))) << "positions overflow";
+  EXPECT_FALSE(decodes(huge + bytes({1, 2, 5, 5, 0}))) << "slots overflow";
+  EXPECT_TRUE(decodes(bytes({3, 1, 2, 5, 5, 2, 3, 1, 0, 4, 2, 0, 1})));
+  EXPECT_FALSE(decodes(bytes({3, 1, 2, 5, 5, 1, 5, 1, 0}))) << "an exception of another segment";
+  EXPECT_FALSE(decodes(bytes({3, 1, 2, 5, 5, 2, 4, 1, 0, 3, 1, 0}))) << "exceptions fall";
+  EXPECT_FALSE(decodes(bytes({3, 1, 2, 5, 5, 1, 3, 2, 1, 1}))) << "an append is skipped twice";
 }
 
 TEST(PositionIndexDeathTest, SlotsAndPositionsHaveNoGap) {

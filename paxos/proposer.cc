@@ -127,7 +127,7 @@ void Proposer::Propose(Slot slot, const Value& value, Time now) {
   if (in_flight_.empty()) progress_at_ = now;
   if (in_flight_.empty() && !confirming_) answer_at_ = now;
   in_flight_bytes_ += value.size();
-  const bool is_new = in_flight_.emplace(slot, Proposal{value, {}, now}).second;
+  const bool is_new = in_flight_.emplace(slot, Proposal{value, {}, now, {}}).second;
   CHECK(is_new) << "P2: slot " << slot << " proposed twice at ballot " << ballot_;
 }
 
@@ -157,13 +157,19 @@ std::vector<Slot> Proposer::SlotsToResend(ReplicaId peer, Slot received_through,
                                           Time long_before) const {
   std::vector<Slot> slots;
   for (const auto& [slot, proposal] : in_flight_) {
-    const Time due = slot > received_through ? before : long_before;
-    if (proposal.sent_at <= due && !proposal.accepted_by.contains(peer)) slots.push_back(slot);
+    if (proposal.accepted_by.contains(peer)) continue;
+    const auto resent = proposal.resent_at.find(peer);
+    const Time sent_at = resent == proposal.resent_at.end() ? proposal.sent_at : resent->second;
+    if (sent_at <= (slot > received_through ? before : long_before)) slots.push_back(slot);
   }
   return slots;
 }
 
-void Proposer::NoteResent(Slot slot, Time now) { in_flight_.at(slot).sent_at = now; }
+// Peer by peer: what a dead one is sent in every round must not put off what another one, whose
+// answer was lost, is to be sent.
+void Proposer::NoteResent(ReplicaId peer, Slot slot, Time now) {
+  in_flight_.at(slot).resent_at[peer] = now;
+}
 
 std::map<Slot, AcceptedValue> Proposer::Carried() const {
   std::map<Slot, AcceptedValue> carried;

@@ -21,6 +21,7 @@ struct Proposal {
   Value value;
   std::set<ReplicaId> accepted_by;  // Durably.
   Time sent_at{};
+  std::map<ReplicaId, Time> resent_at{};  // To each that did not answer.
   friend bool operator==(const Proposal&, const Proposal&) = default;
 };
 
@@ -94,11 +95,11 @@ class Proposer {
 
   const std::map<Slot, Proposal>& in_flight() const { return in_flight_; }
   // The slots that `peer` has not answered for: those it has not received (above
-  // `received_through`) if they were sent by `before`, the others if they were sent by
+  // `received_through`) if they were sent to it by `before`, the others if they were sent to it by
   // `long_before` (its answer is lost).
   std::vector<Slot> SlotsToResend(ReplicaId peer, Slot received_through, Time before,
                                   Time long_before) const;
-  void NoteResent(Slot slot, Time now);
+  void NoteResent(ReplicaId peer, Slot slot, Time now);
   // What to carry into a renewal.
   std::map<Slot, AcceptedValue> Carried() const;
 

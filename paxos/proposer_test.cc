@@ -2,6 +2,9 @@
 
 #include "paxos/proposer.h"
 
+#include <chrono>
+#include <vector>
+
 #include "gtest/gtest.h"
 #include "paxos/test_cluster.h"
 
@@ -40,6 +43,27 @@ TEST(ProposerTest, ProposesTheValueOfTheHighestBallotReported) {
   proposer.Lead(0, Time{});
   ASSERT_TRUE(proposer.NextObligation(0, 8).has_value());
   EXPECT_EQ(proposer.NextObligation(0, 8)->second, Batch("newer"));
+}
+
+// With a minority down and an Accepted lost, its slot was said again only when the leader had given
+// way: what the dead one was sent in every round put it off.
+TEST(ProposerTest, SayingASlotAgainToOnePutsItOffForNoOther) {
+  const auto at = [](int ms) { return Time(std::chrono::milliseconds(ms)); };
+  Proposer proposer = Preparing();
+  proposer.OnPromise(k1, Part(1, 0, true, {}), Time{});
+  proposer.OnPromise(k2, Part(1, 0, true, {}), Time{});
+  proposer.Lead(0, Time{});
+  proposer.Propose(1, Batch("a"), at(0));
+  const Slot received_by_2 = 1;  // And its answer was lost.
+  const Slot received_by_3 = 0;
+  for (int now = 100; now <= 300; now += 100) {
+    EXPECT_EQ(proposer.SlotsToResend(k3, received_by_3, at(now - 100), at(now - 300)),
+              std::vector<Slot>{1});
+    proposer.NoteResent(k3, 1, at(now));
+  }
+  EXPECT_EQ(proposer.SlotsToResend(k2, received_by_2, at(200), at(0)), std::vector<Slot>{1});
+  proposer.NoteResent(k2, 1, at(300));
+  EXPECT_TRUE(proposer.SlotsToResend(k2, received_by_2, at(300), at(100)).empty());
 }
 
 TEST(ProposerTest, FillsGapsWithNoOpsAndPutsNewValuesAfterTheHighest) {

@@ -95,13 +95,11 @@ void Replica::Handle(ReplicaId from, const HeartbeatReply& m, Effects* effects) 
 
 void Replica::Resend(Effects* effects) {
   if (proposer_) {
-    std::vector<Slot> resent;
     for (const Member& member : configuration().members) {
-      const std::vector<Slot> slots =
+      const std::vector<Slot> resent =
           ResendTo(member.id, now_ - options_.heartbeat_interval, effects);
-      resent.insert(resent.end(), slots.begin(), slots.end());
+      for (Slot slot : resent) proposer_->NoteResent(member.id, slot, now_);
     }
-    for (Slot slot : resent) proposer_->NoteResent(slot, now_);
   }
   if (reads_.is_asking() && asked_leader_ != kNoReplica) {
     Send(asked_leader_, ReadRequest{reads_.ask_id()}, effects);
