@@ -84,6 +84,7 @@ Plan MakePlan(uint64_t seed) {
   plan.duration = random->Between(Time(seconds(8)), Time(seconds(20)));
   plan.encoded = random->Chance(0.1);
   plan.on_store = random->Chance(1.0 / 16);
+  if (plan.on_store) plan.segment_bytes = random->Between(2000, 40'000);
   plan.max_sync = random->Between(Time(milliseconds(1)), Time(milliseconds(10)));
 
   // Clients either fill every window, or leave pauses in which an idle log must be learned too.
@@ -155,6 +156,7 @@ const std::vector<PlanField>& PlanFields() {
       {"crash_at", &P::crash_at},
       {"max_drift_ppm", &P::max_drift_ppm},
       {"on_store", &P::on_store},
+      {"segment_bytes", &P::segment_bytes},
       {"max_sync_ns", &P::max_sync},
       {"clients", &P::clients},
       {"max_think_ns", &P::max_think},

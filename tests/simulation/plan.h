@@ -64,6 +64,7 @@ struct Plan {
 
   // ---- Disks. ----
   bool on_store = false;  // The real log/store.h, over a file system in memory.
+  uint64_t segment_bytes = 1 << 14;
   Time max_sync = std::chrono::milliseconds(5);
 
   // ---- Clients. ----

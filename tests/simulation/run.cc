@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tests/simulation/log_disk.h"
+#include "tests/simulation/store_disk.h"
 #include "wire/status.h"
 
 namespace distlog::simulation {
@@ -69,9 +70,14 @@ void Run::AddHost(const paxos::Member& member) {
                                  AppendCallback done) {
     PassOn(host(id), address, request, std::move(done));
   };
-  hosts_.push_back(std::make_unique<Host>(&world_, &checker_, &coverage_,
-                                          std::make_unique<LogDisk>(genesis_), std::move(options),
-                                          std::move(callbacks)));
+  std::unique_ptr<LogDisk> disk;
+  if (plan_.on_store) {
+    disk = std::make_unique<StoreDisk>(genesis_, plan_.window, plan_.segment_bytes);
+  } else {
+    disk = std::make_unique<LogDisk>(genesis_);
+  }
+  hosts_.push_back(std::make_unique<Host>(&world_, &checker_, &coverage_, std::move(disk),
+                                          std::move(options), std::move(callbacks)));
 }
 
 void Run::AddClient() {
