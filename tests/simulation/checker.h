@@ -1,5 +1,6 @@
 // Whether the replicas keep the rules of docs/protocol.md. Recomputed from what became durable and
-// from what was said alone; it shares no code with paxos/ but the vocabulary.
+// from what was said alone; it shares no code with what it judges but the vocabulary. The table in
+// docs/testing.md tells where each rule is checked, and from what.
 
 #ifndef DISTLOG_TESTS_SIMULATION_CHECKER_H_
 #define DISTLOG_TESTS_SIMULATION_CHECKER_H_
@@ -16,10 +17,17 @@
 #include "paxos/message.h"
 #include "paxos/record.h"
 #include "paxos/step.h"
+#include "tests/simulation/checker_decisions.h"
+#include "tests/simulation/checker_positions.h"
+#include "tests/simulation/checker_reads.h"
 
 namespace distlog::simulation {
 
-// Told of everything, in the order in which it happens. Calls `fail` with each broken rule.
+// Told of everything, in the order in which it happens. Calls `fail` with each broken rule. Nothing
+// it is told costs more as the log grows, but for Started (two windows) and CheckDisks.
+//
+// Replicas need not be members of any configuration, but their ids are at most
+// Decisions::kMaxReplicaId.
 class Checker {
  public:
   Checker(const paxos::Configuration& genesis, paxos::Slot window,
@@ -33,7 +41,7 @@ class Checker {
   void Crashed(paxos::ReplicaId replica);
   // A Step asked for this record.
   void Written(paxos::ReplicaId replica, const paxos::Record& record);
-  // The disk has it.
+  // The disk has it. It was Written before.
   void Durable(paxos::ReplicaId replica, const paxos::Record& record);
   // The disk has this mark, written late.
   void MarkSaved(paxos::ReplicaId replica, paxos::Slot through);
@@ -43,7 +51,8 @@ class Checker {
   void Left(const paxos::Envelope& envelope);
   // A Step gave this to apply.
   void Chosen(paxos::ReplicaId replica, const paxos::AcceptedValue& chosen);
-  // Applying it did this.
+  // Applying it did this. In a run the first slot is any through the recovered mark, then each next
+  // one.
   void Applied(paxos::ReplicaId replica, const paxos::Value& value, const distlog::Applied& applied,
                uint64_t digest);
   // What the replica says of itself after a Step.
@@ -56,94 +65,99 @@ class Checker {
   void ReadNoted(paxos::ReplicaId replica, paxos::Ticket ticket);
   void Resolved(paxos::ReplicaId replica, const paxos::Outcome& outcome);
   // A client was told about something that this slot, or one below, holds.
-  void Answered(paxos::Slot slot);
+  void Answered(paxos::Slot slot) { reads_.NoteAnswered(slot); }
 
   // ---- What is true. ----
 
-  paxos::Slot chosen_through() const { return chosen_through_; }
+  paxos::Slot chosen_through() const { return decisions_.chosen_through(); }
   // The entries at positions 1, 2, ... of the chosen prefix, as far as anybody applied it.
-  const std::vector<std::string>& log() const { return log_; }
+  const std::vector<std::string>& log() const { return positions_.log(); }
   // How often a slot's value was proposed again at another ballot.
-  uint64_t proposed_again() const { return proposed_again_; }
+  uint64_t proposed_again() const { return decisions_.proposed_again(); }
   // Whether a quorum's disks hold every chosen value, and every quorum would find it: to be asked
   // when all is quiet, as it looks at everything.
   void CheckDisks();
 
  private:
-  // A value by its contents: 0 is the no-op.
-  using ValueId = size_t;
-  using Mask = uint32_t;  // Of replicas, by their order in the genesis.
+  using Held = Decisions::Held;
+  using Mask = Decisions::Mask;
 
-  struct Held {
-    paxos::Ballot ballot;
-    ValueId value = 0;
-  };
   // What records amount to.
   struct Image {
     paxos::Ballot promised;
     paxos::Slot mark = 0;
     paxos::Slot stored = 0;  // Every slot through here is held.
-    std::map<paxos::Slot, Held> accepted;
+
+    const Held* Find(paxos::Slot slot) const;  // Null: nothing is held there.
+    void Hold(paxos::Slot slot, const Held& held);
+    paxos::Slot last() const { return accepted.empty() ? 0 : accepted.size() - 1; }
+
+   private:
+    std::vector<std::optional<Held>> accepted;  // By slot.
   };
   struct Member {
     Image durable;
     Image written;  // With what is not durable yet.
     uint64_t run = 0;
-    paxos::Slot given = 0;  // To apply, in this run.
+    paxos::Slot given = 0;     // To apply, in this run.
+    paxos::Slot applied = 0;   // In this run; 0: nothing yet.
+    paxos::Slot reported = 0;  // As a durable mark, in any run.
     paxos::Ballot promised;
     paxos::Slot chosen_through = 0;
     paxos::Slot stored_through = 0;
     paxos::Slot durable_mark = 0;
   };
-  struct SlotHistory {
-    std::map<paxos::Ballot, ValueId> proposed;
-    std::map<paxos::Ballot, Mask> accepted;
-    std::optional<Held> chosen;  // With the lowest ballot.
-  };
   struct Ticketed {
-    std::optional<ValueId> proposal;  // Else a read.
-    paxos::Slot answered = 0;         // The highest there was when the read was noted.
+    std::optional<Decisions::ValueId> proposal;  // Else a read.
+    Reads::Beginning beginning;
     bool resolved = false;
   };
 
   void Fail(paxos::ReplicaId replica, const std::string& what);
-  Member& member(paxos::ReplicaId replica) { return members_.at(replica); }
-  ValueId Identify(const paxos::Value& value);
-  std::string Describe(ValueId value) const;
-  SlotHistory& At(paxos::Slot slot);
+  Member& member(paxos::ReplicaId replica);
   void Fold(paxos::ReplicaId replica, const paxos::Record& record, Image* image, bool check);
-  void NoteProposal(paxos::ReplicaId replica, paxos::Slot slot, const paxos::Ballot& ballot,
-                    const paxos::Value& value);
-  void NoteUse(paxos::ReplicaId replica, const paxos::Ballot& ballot);
-  void NoteChosen(paxos::Slot slot, const paxos::Ballot& ballot, ValueId value);
+  void CheckRecovered(paxos::ReplicaId replica, const paxos::DurableState& recovered);
+  void CheckAccepting(paxos::ReplicaId replica, const Image& image,
+                      const paxos::AcceptRecord& record, Decisions::ValueId value);
   void CheckMark(paxos::ReplicaId replica, paxos::Slot chosen_through, const char* where);
-  bool IsQuorum(Mask mask) const;
+  void CheckCovered(paxos::ReplicaId replica, const Image& image, paxos::Slot mark,
+                    const char* where);
   void CheckPromise(paxos::ReplicaId from, const paxos::Promise& promise);
+
+  // ---- What leaves (checker_messages.cc). ----
+  void NoteUse(paxos::ReplicaId replica, const paxos::Ballot& ballot);
+  void CheckPromised(paxos::ReplicaId from, const paxos::Ballot& ballot, const char* where);
+  void CheckPair(paxos::ReplicaId from, const paxos::Pair& pair, const char* where);
+  void CheckVersion(paxos::ReplicaId from, uint64_t version, const char* where);
+  void CheckVoter(paxos::ReplicaId from, paxos::Slot slot, const char* where);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Prepare& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Promise& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Accept& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Accepted& m);
+  void CheckLeft(const paxos::Envelope&, const paxos::Nack&) {}
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Progress& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Stale& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Confirm& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Confirmed& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::ReadRequest& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::ReadReply& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Heartbeat& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::HeartbeatReply& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::Announce& m);
+  void CheckLeft(const paxos::Envelope&, const paxos::LearnRequest&) {}
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::LearnReply& m);
+  void CheckLeft(const paxos::Envelope& envelope, const paxos::TakeOver& m);
 
   std::function<void(const std::string&)> fail_;
   paxos::Slot window_;
-  size_t voters_ = 0;
-  std::map<paxos::ReplicaId, Mask> bits_;
   std::map<paxos::ReplicaId, Member> members_;
-  std::vector<SlotHistory> slots_;
-  paxos::Slot chosen_through_ = 0;
+  Decisions decisions_;
+  Positions positions_;
+  Reads reads_;
 
-  std::vector<paxos::Value> values_;
-  std::unordered_multimap<uint64_t, ValueId> by_checksum_;
-  std::map<ValueId, paxos::Slot> slot_of_;          // Of a client's value: one slot for ever.
-  std::map<ValueId, paxos::ReplicaId> not_chosen_;  // Said to be.
   std::map<paxos::Ballot, uint64_t> used_in_run_;
+  std::map<paxos::Ballot, Mask> promisers_;  // Whose whole Promise of it has left.
   std::map<std::pair<paxos::ReplicaId, paxos::Ticket>, Ticketed> tickets_;
-  paxos::Slot answered_ = 0;
-  uint64_t proposed_again_ = 0;
-
-  struct AppliedSlot {
-    uint64_t digest = 0;
-    uint64_t first_position = 0;
-    uint64_t entries = 0;
-  };
-  std::vector<AppliedSlot> applied_;
-  std::vector<std::string> log_;
 };
 
 }  // namespace distlog::simulation

@@ -150,7 +150,8 @@ void Client::BeginAppend(Operation* operation, History::Id* id) {
     next_sequence_ += count;
   }
   if (world_->random.Chance(options_.conditional_share)) append.set_expect_position(last_end_ + 1);
-  *id = history_->InvokeAppend(world_->now(), count, append.producer(), append.sequence());
+  *id = history_->InvokeAppend(world_->now(), count, append.producer(), append.sequence(),
+                               append.expect_position());
   for (uint32_t i = 0; i < count; ++i) {
     append.add_payloads(History::Payload(*id, i, world_->random.Below(options_.max_payload + 1)));
   }

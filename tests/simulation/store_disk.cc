@@ -152,10 +152,10 @@ absl::Status StoreDisk::Compare(const RecoveredLog& expected, const RecoveredLog
   const paxos::DurableState& a = expected.state;
   const paxos::DurableState& b = found.state;
   if (a.promised != b.promised || a.chosen_through != b.chosen_through) {
-    return absl::DataLossError(absl::StrCat(
-        "promised=", paxos::ToString(a.promised), " mark=", a.chosen_through,
-        " was durable, but the store recovers promised=", paxos::ToString(b.promised),
-        " mark=", b.chosen_through));
+    return absl::DataLossError(
+        absl::StrCat("promised=", paxos::ToString(a.promised), " mark=", a.chosen_through,
+                     " was durable, but the store recovers promised=", paxos::ToString(b.promised),
+                     " mark=", b.chosen_through));
   }
   if (a != b) return absl::DataLossError("the store recovers other slots than were durable");
   if (expected.sequencer.digest() != found.sequencer.digest()) {
