@@ -14,11 +14,12 @@ using paxos::Envelope;
 using paxos::Outcome;
 using paxos::Ticket;
 
-Host::Host(World* world, Checker* checker, Coverage* coverage, std::unique_ptr<LogDisk> disk,
-           Options options, Callbacks callbacks)
+Host::Host(World* world, const Watchers& watchers, std::unique_ptr<LogDisk> disk, Options options,
+           Callbacks callbacks)
     : world_(world),
-      checker_(checker),
-      coverage_(coverage),
+      checker_(watchers.checker),
+      elections_(watchers.elections),
+      coverage_(watchers.coverage),
       disk_(std::move(disk)),
       options_(std::move(options)),
       callbacks_(std::move(callbacks)) {
@@ -44,9 +45,15 @@ void Host::set_sync_time(Time min, Time max) {
 
 void Host::Start() {
   ++run_;
+  struct AppliedAgain {
+    paxos::Value value;
+    distlog::Applied applied;
+    uint64_t digest = 0;
+  };
+  std::vector<AppliedAgain> again;
   absl::StatusOr<RecoveredLog> log = disk_->RecoverLog(
-      [this](const paxos::Value& value, const distlog::Applied& applied, uint64_t digest) {
-        checker_->Applied(id(), value, applied, digest);
+      [&again](const paxos::Value& value, const distlog::Applied& applied, uint64_t digest) {
+        again.push_back({value, applied, digest});
       });
   if (!log.ok()) {
     world_->Fail("replica " + paxos::ToString(id()) +
@@ -60,6 +67,10 @@ void Host::Start() {
           " accepted=" + std::to_string(state.accepted.size()));
   }
   checker_->Started(id(), state);
+  for (const AppliedAgain& each : again) {
+    checker_->Applied(id(), each.value, each.applied, each.digest);
+  }
+  elections_->Started(id());
   coverage_->Started(id(), state.chosen_through);
   if (world_->violation.has_value()) return;
   paxos::Options options = options_.protocol;
@@ -258,6 +269,7 @@ void Host::Step(const paxos::Event& event, Effects* all) {
     if (world_->trace.on()) Trace("  outcome " + ToString(outcome));
     checker_->Resolved(id(), outcome);
   }
+  elections_->Stepped(id(), event, replica.claimed(), replica.is_leading());
   coverage_->Stepped(replica, event, effects);
 
   if (!effects.write.empty()) all->last_record = effects.last_record;

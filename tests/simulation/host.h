@@ -25,6 +25,7 @@
 #include "tests/simulation/checker.h"
 #include "tests/simulation/clock.h"
 #include "tests/simulation/coverage.h"
+#include "tests/simulation/election_rules.h"
 #include "tests/simulation/log_disk.h"
 #include "tests/simulation/world.h"
 
@@ -62,8 +63,15 @@ class Host {
         pass_on;
   };
 
-  Host(World* world, Checker* checker, Coverage* coverage, std::unique_ptr<LogDisk> disk,
-       Options options, Callbacks callbacks);
+  // All that watch a run.
+  struct Watchers {
+    Checker* checker = nullptr;
+    ElectionRules* elections = nullptr;
+    Coverage* coverage = nullptr;
+  };
+
+  Host(World* world, const Watchers& watchers, std::unique_ptr<LogDisk> disk, Options options,
+       Callbacks callbacks);
 
   paxos::ReplicaId id() const { return options_.protocol.self; }
   const std::string& address() const;
@@ -163,6 +171,7 @@ class Host {
 
   World* world_;
   Checker* checker_;
+  ElectionRules* elections_;
   Coverage* coverage_;
   std::unique_ptr<LogDisk> disk_;
   Options options_;

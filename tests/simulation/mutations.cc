@@ -20,7 +20,25 @@ const std::vector<Mutation>& AllMutations() {
         if (each.mistake == mistake) made.push_back({mistake, std::string(each.name), seeds, plan});
       }
     };
-    for (const paxos::BreakDescription& each : paxos::AllBreaks()) add(each.mistake, 300);
+    for (const paxos::BreakDescription& each : paxos::AllBreaks()) {
+      switch (each.mistake) {
+        // Nothing here proposes a configuration.
+        case Break::kNoBarrier:
+        case Break::kAnyConfigurationTakesEffect:
+        case Break::kOldQuorumAboveConfiguration:
+        case Break::kConfigurationMarkIsHint:
+        case Break::kReadAcrossConfiguration:
+        case Break::kLearnedConfigurationIgnored:
+          break;
+        // A Nack tells a leader with something to say as much: it must be idle.
+        case Break::kNoRenewalOnReport:
+          add(each.mistake, 300,
+              "clients=1 max_pipeline=1 max_think_ns=4000000000 heartbeat_interval_ns=20000000");
+          break;
+        default:
+          add(each.mistake, 300);
+      }
+    }
     return made;
   }();
   return all;

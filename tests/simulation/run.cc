@@ -36,6 +36,7 @@ Run::Run(const Plan& plan, Tracing tracing)
       world_(plan.seed, tracing.on, tracing.print),
       genesis_(Genesis(plan_.replicas, plan_.replicas + plan_.learners)),
       checker_(genesis_, plan_.window, [this](const std::string& what) { world_.Fail(what); }),
+      elections_(genesis_, [this](const std::string& what) { world_.Fail(what); }),
       coverage_(&world_),
       network_(&world_, plan_.encoded,
                [this](const paxos::Envelope& envelope) { Deliver(envelope); }) {
@@ -76,8 +77,9 @@ void Run::AddHost(const paxos::Member& member) {
   } else {
     disk = std::make_unique<LogDisk>(genesis_);
   }
-  hosts_.push_back(std::make_unique<Host>(&world_, &checker_, &coverage_, std::move(disk),
-                                          std::move(options), std::move(callbacks)));
+  hosts_.push_back(
+      std::make_unique<Host>(&world_, Host::Watchers{&checker_, &elections_, &coverage_},
+                             std::move(disk), std::move(options), std::move(callbacks)));
 }
 
 void Run::AddClient() {

@@ -74,6 +74,7 @@ class Run {
   World world_;
   paxos::Configuration genesis_;
   Checker checker_;
+  ElectionRules elections_;
   Coverage coverage_;
   Network network_;
   History history_;
