@@ -18,8 +18,7 @@ namespace distlog::simulation {
 // in this run, or goes on leading at one although a voter keeps telling it of a higher promise.
 class ElectionRules {
  public:
-  ElectionRules(const paxos::Configuration& genesis,
-                std::function<void(const std::string&)> fail);
+  ElectionRules(const paxos::Configuration& genesis, std::function<void(const std::string&)> fail);
 
   void Started(paxos::ReplicaId replica);
   // A step with `event` left its proposer running at `claimed`, if it runs.

@@ -30,13 +30,22 @@ const std::vector<Mutation>& AllMutations() {
         case Break::kReadAcrossConfiguration:
         case Break::kLearnedConfigurationIgnored:
           break;
-        // A Nack tells a leader with something to say as much: it must be idle.
+        // A Nack tells a leader with something to say as much: it must be idle, and the promise
+        // have been left behind by one that others do not follow.
         case Break::kNoRenewalOnReport:
           add(each.mistake, 300,
-              "clients=1 max_pipeline=1 max_think_ns=4000000000 heartbeat_interval_ns=20000000");
+              "has_faults=1 replicas=5 learners=0 clients=1 max_pipeline=1 "
+              "max_think_ns=1500000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
+              "loss=0.15 leader_cuts=3 crashes=0.2 resets=2");
+          break;
+        // An answer has to outlive a renewal, and to be needed for the quorum.
+        case Break::kCountStaleAccepted:
+          add(each.mistake, 400,
+              "has_faults=1 replicas=5 learners=0 in_order=0 max_delay_ns=150000000 "
+              "heartbeat_interval_ns=20000000 duplication=0.2 loss=0.05 leader_cuts=2");
           break;
         default:
-          add(each.mistake, 300);
+          add(each.mistake, 150);
       }
     }
     return made;

@@ -111,7 +111,7 @@ void Run::PassOn(Host* from, const std::string& address, const v1::AppendRequest
     if (each->address() == address) to = each.get();
   }
   const auto way = [this](Host* a, Host* b, std::function<void()> arrive) {
-    if (network_.IsCut(a->id(), b->id()) || world_.random.Chance(plan_.loss)) return;
+    if (network_.IsCut(a->id(), b->id()) || world_.random.Chance(network_.weather().loss)) return;
     const Network::Weather& weather = network_.weather();
     world_.scheduler.After(world_.random.LongTail(weather.min_delay, weather.max_delay),
                            std::move(arrive));

@@ -68,9 +68,9 @@ struct Pin {
 TEST(DeterminismTest, EveryBuildGivesTheSameTrace) {
   constexpr Pin kPins[] = {
       {1, 0xbcf423221c653a7b},
-      {2, 0xabd40c88617235ad},
-      {5, 0x7c08ea61009578ea},
-      {9, 0x7f25c91d56bd15ab},
+      {2, 0x95b3d812f95febc6},
+      {5, 0x107bfa99ea42ec27},
+      {9, 0xbd11cb745da08b1c},
   };
   for (const Pin& pin : kPins) {
     const Result result = Simulate(pin.seed, {.on = true, .print = false});
@@ -79,7 +79,7 @@ TEST(DeterminismTest, EveryBuildGivesTheSameTrace) {
   }
 }
 
-// One small cluster dies at each point where a process can, a third of them at every third point.
+// One small plan again and again: in each run a process dies at another point where it can.
 class BoundaryTest : public ::testing::TestWithParam<uint64_t> {
  protected:
   static Plan Small() {
@@ -97,14 +97,14 @@ TEST_P(BoundaryTest, DyingThereLosesNothing) {
   const uint64_t boundaries = Simulate(Small(), {}).boundaries;
   ASSERT_GT(boundaries, 500u);
   uint64_t died = 0;
-  for (uint64_t at = 1 + GetParam(); at <= 600; at += 4) {
+  for (uint64_t at = 1 + GetParam(); at <= 500; at += 4) {
     Plan plan = Small();
     plan.crash_at = at;
     const Result result = Simulate(plan, {});
     died += result.counters.crashes_at_boundaries;
     ASSERT_EQ(result.violation, std::nullopt) << ToString(plan);
   }
-  EXPECT_EQ(died, 150u);
+  EXPECT_EQ(died, 125u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Quarters, BoundaryTest, ::testing::Values(0, 1, 2, 3));
