@@ -45,7 +45,7 @@ const std::vector<Mutation>& AllMutations() {
               "heartbeat_interval_ns=20000000 duplication=0.2 loss=0.05 leader_cuts=2");
           break;
         default:
-          add(each.mistake, 150);
+          add(each.mistake, 400);
       }
     }
     return made;

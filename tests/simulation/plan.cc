@@ -122,6 +122,7 @@ const std::vector<PlanField>& PlanFields() {
       {"seed", &P::seed},
       {"replicas", &P::replicas},
       {"learners", &P::learners},
+      {"liveness", &P::liveness},
       {"duration_ns", &P::duration},
       {"has_faults", &P::has_faults},
       {"window", &P::window},

@@ -21,6 +21,7 @@ struct Plan {
   uint64_t learners = 0;  // That do not.
   Time duration{0};       // Of the faults.
   bool has_faults = true;
+  bool liveness = true;  // Goes on after them.
 
   // ---- Small limits, so that they are met. ----
   uint64_t window = 16;

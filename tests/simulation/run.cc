@@ -152,7 +152,6 @@ void Run::RunUntil(Time time) {
 }
 
 Result Run::Execute() {
-  if (world_.trace.on()) world_.trace.Add(Time(0), "plan: " + ToString(plan_));
   ++world_.counters.runs;
   if (plan_.on_store) ++world_.counters.runs_on_the_store;
   if (!plan_.has_faults) ++world_.counters.runs_calm;
@@ -170,6 +169,7 @@ Result Run::Execute() {
       world_.Fail("without any fault, leadership changed");
     }
   }
+  if (!plan_.liveness) return MakeResult();
   if (!world_.violation.has_value()) Heal();
   if (!world_.violation.has_value()) CheckLiveness();
   if (!world_.violation.has_value()) CheckEnd();

@@ -12,7 +12,7 @@ namespace distlog::simulation {
 namespace {
 
 // Seeds tried for each smaller plan: what is taken away changes all that happens by chance.
-constexpr uint64_t kSeeds = 6;
+constexpr uint64_t kSeeds = 3;
 
 // What a violation says, without whom and when.
 std::string KindOf(const std::string& violation) {

@@ -20,7 +20,7 @@
 namespace distlog::simulation {
 namespace {
 
-constexpr size_t kShrinkRuns = 2000;
+constexpr size_t kShrinkRuns = 300;
 
 constexpr const char* kUsage =
     "usage: simulate --seed=N [--plan='FIELD=VALUE ...'] [--trace]\n"
