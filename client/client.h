@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/outcome.h"
 #include "proto/distlog/v1/cluster.pb.h"
 #include "proto/distlog/v1/log.pb.h"
 
@@ -37,13 +38,6 @@ struct ClientOptions {
   absl::Duration attempt_timeout = absl::Seconds(2);
   // Of the jitter. 0: another one each time.
   uint64_t seed = 0;
-};
-
-// What is known about a request that changes the log.
-enum class Outcome {
-  kDone,     // It is in the log, once.
-  kNotDone,  // It is not in the log, and will never be.
-  kUnknown,  // It may be in the log, or may yet get there.
 };
 
 struct AppendResult {

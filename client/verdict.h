@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "client/client.h"
+#include "client/outcome.h"
 #include "proto/distlog/v1/log.pb.h"
 
 namespace distlog {

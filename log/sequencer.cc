@@ -9,6 +9,8 @@
 #include "glog/logging.h"
 #include "google/protobuf/arena.h"
 #include "google/protobuf/message.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
 #include "wire/checksum.h"
 #include "wire/value.h"
 
@@ -99,8 +101,9 @@ Sequencer::Sequencer(const paxos::Configuration& genesis)
     : digest_(Checksum(ClusterId(genesis))), configuration_(genesis) {}
 
 absl::StatusOr<Applied> Sequencer::Apply(const paxos::AcceptedValue& value) {
-  // P6: the chosen prefix is applied in order, each slot once.
-  CHECK_EQ(value.slot, applied_through_ + 1);
+  DISTLOG_INVARIANT(P6, value.slot == applied_through_ + 1)
+      << "the chosen prefix is applied in order, each slot once: slot " << value.slot << " after "
+      << applied_through_;
   static const std::string* const kNoPayload = new std::string();
   const std::string& payload = value.value.payload == nullptr ? *kNoPayload : *value.value.payload;
 
@@ -190,7 +193,11 @@ AppendResult Sequencer::ApplyAppend(const BatchOutline::Append& append) {
                    append.sequence >= producer.next_sequence);
   }
   producer.touched_ms = cluster_time_ms_;
-  if (append.sequence < producer.next_sequence) return ResultOfRepeat(producer, append);
+  if (append.sequence < producer.next_sequence) {
+    const bool is_newest = append.sequence + append.count == producer.next_sequence;
+    if (is_newest && paxos::IsBroken(paxos::Break::kDedupeOffByOne)) return Place(append);
+    return ResultOfRepeat(producer, append);
+  }
   if (append.count == 0) {
     return Refused(RefusalReason::kSequenceBoundaries, producer.next_sequence, append.sequence,
                    true);
@@ -199,6 +206,10 @@ AppendResult Sequencer::ApplyAppend(const BatchOutline::Append& append) {
     return Refused(RefusalReason::kSequenceGap, producer.next_sequence, append.sequence, true);
   }
   const AppendResult result = Place(append);
+  if (result.reason != RefusalReason::kNone &&
+      paxos::IsBroken(paxos::Break::kRefusalNotRemembered)) {
+    return result;
+  }
   producer.results.push_back(Result{.first_sequence = append.sequence,
                                     .epoch = append.epoch,
                                     .first_position = result.first_position,
@@ -248,7 +259,9 @@ AppendResult Sequencer::ResultOfRepeat(const Producer& producer,
   original.reason = result->reason;
   original.duplicate = true;
   original.not_appended = result->reason != RefusalReason::kNone;
-  original.first_position = result->first_position;
+  original.first_position = paxos::IsBroken(paxos::Break::kDuplicateGetsNewPosition)
+                                ? last_position_ + 1
+                                : result->first_position;
   original.count = original.not_appended ? 0 : result->count;
   original.expected = result->expected;
   original.actual = result->actual;
@@ -299,7 +312,10 @@ OpenProducerResult Sequencer::OpenProducer(const v1::OpenProducerCommand& comman
 }
 
 void Sequencer::ApplyConfiguration(const paxos::AcceptedValue& value) {
-  if (!paxos::TakesEffect(*value.value.configuration, configuration_)) return;
+  if (!paxos::TakesEffect(*value.value.configuration, configuration_) &&
+      !paxos::IsBroken(paxos::Break::kAnyConfigurationTakesEffect)) {
+    return;
+  }
   configuration_ = *value.value.configuration;
   configuration_slot_ = value.slot;
 }

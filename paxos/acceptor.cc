@@ -3,15 +3,20 @@
 #include <algorithm>
 #include <utility>
 
-#include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
 
 namespace distlog::paxos {
 
 Acceptor::Acceptor(const DurableState& recovered) : promised_(recovered.promised) {
+  if (IsBroken(Break::kForgetPromiseOnRestart)) promised_ = {};
   for (const AcceptedValue& value : recovered.accepted) {
-    CHECK_GT(value.slot, recovered.chosen_through) << "P6: recovered a slot below the mark";
-    CHECK_LE(value.ballot, promised_)
-        << "P3: recovered slot " << value.slot << " above the promise";
+    DISTLOG_INVARIANT(P6, value.slot > recovered.chosen_through)
+        << "recovered slot " << value.slot << " below the mark";
+    DISTLOG_INVARIANT(P3, value.ballot <= recovered.promised)
+        << "recovered slot " << value.slot << " above the promise";
+    if (IsBroken(Break::kForgetAcceptedOnRestart)) continue;
+    promised_ = std::max(promised_, value.ballot);
     accepted_[value.slot] = value;
   }
 }
@@ -22,21 +27,31 @@ const AcceptedValue* Acceptor::Find(Slot slot) const {
 }
 
 void Acceptor::Promise(const Ballot& ballot) {
-  CHECK_GE(ballot, promised_) << "P3: a promise never falls";
+  DISTLOG_INVARIANT(P3, ballot >= promised_) << "a promise never falls from " << promised_;
   promised_ = ballot;
 }
 
 void Acceptor::Accept(const AcceptedValue& value) {
-  CHECK_GE(value.ballot, promised_) << "P3: slot " << value.slot << " accepted below the promise";
-  Learn(value);
+  DISTLOG_INVARIANT(P3, value.ballot >= promised_)
+      << "slot " << value.slot << " accepted below the promise " << promised_;
+  Hold(value);
 }
 
 void Acceptor::Learn(const AcceptedValue& value) {
+  if (IsBroken(Break::kLearnKeepsLowBallot)) {
+    accepted_[value.slot] = value;
+    return;
+  }
+  Hold(value);
+}
+
+void Acceptor::Hold(const AcceptedValue& value) {
   const AcceptedValue* held = Find(value.slot);
-  CHECK(held == nullptr || held->ballot <= value.ballot)
-      << "P3: slot " << value.slot << " falls from ballot " << held->ballot;
-  CHECK(held == nullptr || held->ballot != value.ballot || held->value == value.value)
-      << "P2: two values in slot " << value.slot << ", ballot " << value.ballot;
+  DISTLOG_INVARIANT(P3, held == nullptr || held->ballot <= value.ballot)
+      << "slot " << value.slot << " falls from ballot " << held->ballot;
+  DISTLOG_INVARIANT(P2,
+                    held == nullptr || held->ballot != value.ballot || held->value == value.value)
+      << "two values in slot " << value.slot << ", ballot " << value.ballot;
   accepted_[value.slot] = value;
   promised_ = std::max(promised_, value.ballot);
 }

@@ -44,6 +44,8 @@ class Acceptor {
   friend bool operator==(const Acceptor&, const Acceptor&) = default;
 
  private:
+  void Hold(const AcceptedValue& value);
+
   Ballot promised_;
   std::map<Slot, AcceptedValue> accepted_;
 };

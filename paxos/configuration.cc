@@ -16,17 +16,6 @@ bool Configuration::IsVoter(ReplicaId id) const {
   return member != nullptr && member->voter;
 }
 
-bool IsQuorum(const Configuration& configuration, const std::set<ReplicaId>& replicas) {
-  size_t voters = 0;
-  size_t present = 0;
-  for (const Member& member : configuration.members) {
-    if (!member.voter) continue;
-    ++voters;
-    present += replicas.contains(member.id) ? 1 : 0;
-  }
-  return present > voters / 2;
-}
-
 bool TakesEffect(const Configuration& next, const Configuration& current) {
   if (next.version != current.version + 1) return false;
   if (next.next_replica_id < current.next_replica_id) return false;

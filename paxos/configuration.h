@@ -3,7 +3,6 @@
 #ifndef DISTLOG_PAXOS_CONFIGURATION_H_
 #define DISTLOG_PAXOS_CONFIGURATION_H_
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -31,10 +30,6 @@ struct Configuration {
   const Member* Find(ReplicaId id) const;  // Null for a stranger.
   bool IsVoter(ReplicaId id) const;
 };
-
-// Whether `replicas` holds a majority of the voters. That any two quorums meet is decided here
-// and nowhere else. Learners and strangers in `replicas` do not count.
-bool IsQuorum(const Configuration& configuration, const std::set<ReplicaId>& replicas);
 
 // Whether `next`, chosen at some slot, takes effect there when `current` is in force (rule B2).
 bool TakesEffect(const Configuration& next, const Configuration& current);

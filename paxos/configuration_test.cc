@@ -3,6 +3,7 @@
 #include "paxos/configuration.h"
 
 #include "gtest/gtest.h"
+#include "paxos/quorum.h"
 #include "paxos/test_cluster.h"
 
 namespace distlog::paxos {

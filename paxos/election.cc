@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "paxos/quorum.h"
+
 namespace distlog::paxos {
 namespace {
 

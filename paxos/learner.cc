@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
 
 namespace distlog::paxos {
 
@@ -11,17 +13,22 @@ Learner::Learner(const DurableState& recovered)
       configuration_(recovered.configuration),
       configuration_slot_(recovered.configuration_slot) {
   CHECK_GE(configuration_.version, 1u) << "a replica needs the configuration that it is part of";
-  CHECK_LE(configuration_slot_, chosen_through_) << "P7: a configuration is in force once chosen";
+  DISTLOG_INVARIANT(P7, configuration_slot_ <= chosen_through_)
+      << "a configuration is in force once chosen";
 }
 
 bool Learner::Choose(Time now, const AcceptedValue& value) {
-  CHECK_EQ(value.slot, chosen_through_ + 1) << "P6: the chosen prefix has no holes";
+  DISTLOG_INVARIANT(P6, value.slot == chosen_through_ + 1)
+      << "the chosen prefix has no holes: slot " << value.slot << " after " << chosen_through_;
   chosen_through_ = value.slot;
   hole_ = false;
   behind_since_ = known_chosen() > chosen_through_ ? now : Time::max();
   if (value.value.kind != Value::Kind::kConfiguration) return false;
   CHECK(value.value.configuration != nullptr) << "slot " << value.slot << " was not decoded";
-  if (!TakesEffect(*value.value.configuration, configuration_)) return false;
+  if (!TakesEffect(*value.value.configuration, configuration_) &&
+      !IsBroken(Break::kAnyConfigurationTakesEffect)) {
+    return false;
+  }
   configuration_ = *value.value.configuration;
   configuration_slot_ = value.slot;
   return true;

@@ -4,12 +4,19 @@
 #include <utility>
 
 #include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
+#include "paxos/quorum.h"
 
 namespace distlog::paxos {
 
 void KeepHighest(const AcceptedValue& reported, std::map<Slot, AcceptedValue>* best) {
   AcceptedValue& held = (*best)[reported.slot];
-  if (held.slot == 0 || held.ballot < reported.ballot) held = reported;
+  const bool is_first = held.slot == 0;
+  if (!is_first && IsBroken(Break::kIgnoreHigherAccepted)) return;
+  const bool is_better = IsBroken(Break::kLowestBallotWins) ? reported.ballot < held.ballot
+                                                            : held.ballot < reported.ballot;
+  if (is_first || is_better) held = reported;
 }
 
 Proposer::Proposer(const Ballot& ballot, bool is_renewal, std::map<Slot, AcceptedValue> carried,
@@ -21,7 +28,7 @@ Proposer::Proposer(const Ballot& ballot, bool is_renewal, std::map<Slot, Accepte
       answer_at_(now) {}
 
 void Proposer::Prepare(Slot from, Time now) {
-  CHECK(in_flight_.empty()) << "Phase 1 begins again with proposals in flight";
+  DISTLOG_INVARIANT(B3, in_flight_.empty()) << "Phase 1 begins again with proposals in flight";
   // What members of another configuration reported, or this proposer carried there, says nothing
   // here.
   if (phase_ != Phase::kCatchingUp) reported_.clear();
@@ -52,7 +59,7 @@ void Proposer::OnPromise(ReplicaId peer, const Promise& part, Time now) {
     if (accepted.slot >= from_) KeepHighest(accepted, &reported_);
   }
   progress.covered_through = std::max(progress.covered_through, part.last);
-  progress.complete = part.is_final;
+  progress.complete = part.is_final || IsBroken(Break::kPartOfPromiseCounts);
   NoteProgress(now);
 }
 
@@ -85,6 +92,7 @@ void Proposer::Lead(Slot chosen_through, Time now) {
   recovery_slot_ = reported_.empty() ? chosen_through : reported_.rbegin()->first;
   for (Slot slot = chosen_through + 1; slot <= recovery_slot_; ++slot) {
     auto reported = reported_.find(slot);
+    if (reported == reported_.end() && IsBroken(Break::kGapsLeftOpen)) continue;
     obligations_[slot] = reported == reported_.end() ? Value{} : reported->second.value;
   }
   next_slot_ = recovery_slot_ + 1;
@@ -95,6 +103,7 @@ void Proposer::Lead(Slot chosen_through, Time now) {
 }
 
 bool Proposer::HasBarrier() const {
+  if (IsBroken(Break::kNoBarrier)) return false;
   // It is the last one in flight, as nothing follows it.
   return !in_flight_.empty() &&
          in_flight_.rbegin()->second.value.kind == Value::Kind::kConfiguration;
@@ -117,10 +126,11 @@ bool Proposer::HasRoom(size_t bytes, Slot chosen_through, Slot window, size_t wi
 void Proposer::Propose(Slot slot, const Value& value, Time now) {
   CHECK(phase_ == Phase::kLeading);
   if (!obligations_.empty()) {
-    CHECK_EQ(slot, obligations_.begin()->first) << "obligations are proposed in slot order";
+    DISTLOG_INVARIANT(P2, slot == obligations_.begin()->first)
+        << "obligations are proposed in slot order";
     obligations_.erase(obligations_.begin());
   } else {
-    CHECK_EQ(slot, next_slot_);
+    DISTLOG_INVARIANT(P2, slot == next_slot_) << "new values go after the highest slot";
     ++next_slot_;
   }
   // The clocks begin with what is outstanding.
@@ -128,7 +138,7 @@ void Proposer::Propose(Slot slot, const Value& value, Time now) {
   if (in_flight_.empty() && !confirming_) answer_at_ = now;
   in_flight_bytes_ += value.size();
   const bool is_new = in_flight_.emplace(slot, Proposal{value, {}, now, {}}).second;
-  CHECK(is_new) << "P2: slot " << slot << " proposed twice at ballot " << ballot_;
+  DISTLOG_INVARIANT(P2, is_new) << "slot " << slot << " proposed twice at ballot " << ballot_;
 }
 
 void Proposer::OnAccepted(ReplicaId peer, Slot first, Slot last) {

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "paxos/break.h"
+#include "paxos/quorum.h"
+
 namespace distlog::paxos {
 
 bool ReadIndex::Add(Ticket ticket, size_t limit) {
@@ -31,7 +34,8 @@ void ReadIndex::AddRemote(ReplicaId asker, uint64_t id, size_t limit) {
 }
 
 void ReadIndex::Note(Slot mark) {
-  const uint64_t next = round_ + 1;
+  const bool joins = confirming_ && IsBroken(Break::kReadJoinsRunningRound);
+  const uint64_t next = joins ? round_ : round_ + 1;
   for (Ticket ticket : waiting_) {
     noted_.push_back({kNoReplica, static_cast<uint64_t>(ticket), mark, next});
   }
@@ -49,12 +53,15 @@ uint64_t ReadIndex::BeginRound() {
 }
 
 void ReadIndex::OnConfirmed(ReplicaId peer, uint64_t round) {
-  if (confirming_ && round == round_) confirmed_.insert(peer);
+  const bool is_its_answer = round == round_ || IsBroken(Break::kAnyConfirmationCounts);
+  if (confirming_ && is_its_answer) confirmed_.insert(peer);
 }
 
 std::vector<ReadIndex::Grant> ReadIndex::TakeGranted(const Configuration& configuration) {
   std::vector<Grant> granted;
-  if (!confirming_ || !IsQuorum(configuration, confirmed_)) return granted;
+  const bool is_confirmed =
+      IsQuorum(configuration, confirmed_) || IsBroken(Break::kReadWithoutConfirmation);
+  if (!confirming_ || !is_confirmed) return granted;
   confirming_ = false;
   while (!noted_.empty() && noted_.front().round <= round_) {
     granted.push_back({noted_.front().asker, noted_.front().id, noted_.front().mark});
@@ -64,10 +71,12 @@ std::vector<ReadIndex::Grant> ReadIndex::TakeGranted(const Configuration& config
 }
 
 void ReadIndex::Reset() {
-  for (const Noted& noted : noted_) {
-    if (noted.asker == kNoReplica) waiting_.push_back(static_cast<Ticket>(noted.id));
+  if (!IsBroken(Break::kReadNotedAcrossBallots)) {
+    for (const Noted& noted : noted_) {
+      if (noted.asker == kNoReplica) waiting_.push_back(static_cast<Ticket>(noted.id));
+    }
+    noted_.clear();
   }
-  noted_.clear();
   remote_.clear();
   confirming_ = false;
   confirmed_.clear();
@@ -89,7 +98,7 @@ void ReadIndex::AskAgain() {
 }
 
 std::vector<Ticket> ReadIndex::OnAnswer(uint64_t id) {
-  if (id != ask_id_) return {};
+  if (id != ask_id_ && !IsBroken(Break::kAnyReadReplyCounts)) return {};
   std::vector<Ticket> answered(asked_.begin(), asked_.end());
   asked_.clear();
   return answered;

@@ -7,6 +7,9 @@
 #include <utility>
 
 #include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
+#include "paxos/quorum.h"
 
 namespace distlog::paxos {
 
@@ -22,7 +25,9 @@ Replica::Replica(const Options& options, const DurableState& recovered, Time now
   CHECK_GE(options_.window, 1u);
   // The run before this one may have proposals under way that this process no longer remembers. Its
   // promises were durable before it used them, so a round above them is a new one.
-  NoteBallot(recovered.promised);
+  Ballot used = recovered.promised;
+  if (IsBroken(Break::kReuseBallotAfterRestart) && used.owner == options_.self) --used.round;
+  NoteBallot(used);
 }
 
 void Replica::Step(Time now, const Event& event, Effects* effects) {
@@ -65,7 +70,7 @@ void Replica::On(const Propose& event, Effects* effects) {
   tickets_.emplace(slot, PendingTicket{event.ticket, event.value});
   ProposeIn(slot, event.value, effects);
   for (const Member& member : configuration().members) {
-    if (member.voter && member.id != options_.self) SendAccepts(member.id, {slot}, effects);
+    if (IsAsked(member) && member.id != options_.self) SendAccepts(member.id, {slot}, effects);
   }
 }
 
@@ -143,7 +148,11 @@ void Replica::Handle(ReplicaId from, const Prepare& m, Effects* effects) {
   const Slot first = std::max(m.from, chosen_through() + 1);
   for (struct Promise& part :
        acceptor_.PromiseParts(first, chosen_through(), options_.message_bytes)) {
-    SendAfterWrite(from, std::move(part), effects);
+    if (IsBroken(Break::kPromiseBeforeDurable)) {
+      Send(from, std::move(part), effects);
+    } else {
+      SendAfterWrite(from, std::move(part), effects);
+    }
   }
 }
 
@@ -151,16 +160,17 @@ void Replica::Handle(ReplicaId from, const Accept& m, Effects* effects) {
   if (m.ballot.owner != from || from == options_.self || m.first == 0 || m.values.empty()) return;
   NoteBallot(m.ballot);
   ApplyPair(from, {m.ballot, m.chosen_through}, true, effects);
-  if (m.ballot < acceptor_.promised()) {
+  if (m.ballot < acceptor_.promised() && !IsBroken(Break::kAcceptBelowPromise)) {
     Send(from, Nack{m.ballot, acceptor_.promised()}, effects);
     return;
   }
+  const bool is_bounded = !IsBroken(Break::kAcceptBeyondWindow);
   Slot first = 0;
   Slot last = 0;
   for (size_t i = 0; i < m.values.size(); ++i) {
     const Slot slot = m.first + i;
     if (slot <= chosen_through()) continue;
-    if (slot > chosen_through() + 2 * options_.window) break;
+    if (is_bounded && slot > chosen_through() + 2 * options_.window) break;
     const AcceptedValue* held = acceptor_.Find(slot);
     const AcceptedValue accepted{slot, m.ballot, m.values[i]};
     if (held == nullptr || held->ballot != m.ballot) {
@@ -168,15 +178,17 @@ void Replica::Handle(ReplicaId from, const Accept& m, Effects* effects) {
       YieldTo(m.ballot);
       if (m.ballot > acceptor_.promised()) election_.OnOthersBallot();
       acceptor_.Accept(accepted);
-      writes_.Add(now_, AcceptRecord{accepted, chosen_through()}, effects);
+      AddAcceptRecord(accepted, effects);
     } else {
-      CHECK(held->value == accepted.value)
-          << "P2: two values in slot " << slot << ", ballot " << m.ballot;
+      DISTLOG_INVARIANT(P2, held->value == accepted.value)
+          << "two values in slot " << slot << ", ballot " << m.ballot;
     }
     if (first == 0) first = slot;
     last = slot;
   }
-  if (last > 0) {
+  if (last > 0 && IsBroken(Break::kAcceptedBeforeDurable)) {
+    Send(from, Accepted{m.ballot, first, last}, effects);
+  } else if (last > 0) {
     // One answer for what a burst of Accepts brings.
     Envelope* previous = effects->after_write.empty() ? nullptr : &effects->after_write.back();
     auto* said = previous == nullptr ? nullptr : std::get_if<Accepted>(&previous->message);
@@ -198,7 +210,7 @@ void Replica::Handle(ReplicaId from, const Confirm& m, Effects* effects) {
   if (m.ballot.owner != from) return;
   NoteBallot(m.ballot);
   ApplyPair(from, {m.ballot, m.chosen_through}, true, effects);
-  if (m.ballot < acceptor_.promised()) {
+  if (m.ballot < acceptor_.promised() && !IsBroken(Break::kConfirmBelowPromise)) {
     Send(from, Nack{m.ballot, acceptor_.promised()}, effects);
     return;
   }
@@ -239,16 +251,17 @@ void Replica::Learn(const AcceptedValue& value, Effects* effects) {
   const AcceptedValue* held = acceptor_.Find(value.slot);
   AcceptedValue learned = value;
   if (held != nullptr && held->ballot > value.ballot) {
-    CHECK(held->value == value.value) << "P1: slot " << value.slot << " was chosen otherwise than "
-                                      << held->ballot << " proposed";
+    DISTLOG_INVARIANT(P1, held->value == value.value)
+        << "slot " << value.slot << " was chosen otherwise than " << held->ballot << " proposed";
     learned.ballot = held->ballot;
   }
   CHECK(held == nullptr || held->ballot != value.ballot || held->value == value.value)
       << "P2: two values in slot " << value.slot << ", ballot " << value.ballot;
   YieldTo(learned.ballot);
-  if (held == nullptr || held->ballot != learned.ballot) {
+  const bool is_kept = held != nullptr && IsBroken(Break::kLearnKeepsLowBallot);
+  if (held == nullptr || (held->ballot != learned.ballot && !is_kept)) {
     acceptor_.Learn(learned);
-    writes_.Add(now_, AcceptRecord{learned, chosen_through()}, effects);
+    AddAcceptRecord(learned, effects);
   }
   Choose(learned, effects);
 }
@@ -259,7 +272,8 @@ void Replica::ApplyPair(ReplicaId from, const Pair& pair, bool in_order, Effects
   while (chosen_through() < pair.chosen_through) {
     const AcceptedValue* held = acceptor_.Find(chosen_through() + 1);
     // Only what this very proposer proposed is known to be what it calls chosen.
-    if (held == nullptr || held->ballot != pair.ballot) break;
+    if (held == nullptr) break;
+    if (held->ballot != pair.ballot && !IsBroken(Break::kMarkOfAnyBallot)) break;
     const AcceptedValue chosen = *held;
     Choose(chosen, effects);
   }
@@ -272,7 +286,8 @@ void Replica::Choose(const AcceptedValue& value, Effects* effects) {
   const bool reconfigures = learner_.Choose(now_, value);
   acceptor_.Forget(value.slot);
   if (proposer_) proposer_->OnChosen(value.slot);
-  effects->chosen.push_back(value);
+  const bool is_reversed = IsBroken(Break::kApplyOutOfOrder);
+  effects->chosen.insert(is_reversed ? effects->chosen.begin() : effects->chosen.end(), value);
   auto [begin, end] = tickets_.equal_range(value.slot);
   for (auto it = begin; it != end; ++it) {
     const bool is_it = it->second.value == value.value;
@@ -281,11 +296,17 @@ void Replica::Choose(const AcceptedValue& value, Effects* effects) {
                                  is_it ? value.slot : 0});
   }
   tickets_.erase(begin, end);
-  if (reconfigures) {
-    // Rule B5: the mark of a configuration's slot is no hint.
+  if (!reconfigures) return;
+  // Rule B5: the mark of a configuration's slot is no hint.
+  if (!IsBroken(Break::kConfigurationMarkIsHint)) {
     writes_.Add(now_, MarkRecord{value.slot}, effects);
-    reads_.Reset();
   }
+  if (!IsBroken(Break::kReadAcrossConfiguration)) reads_.Reset();
+}
+
+void Replica::AddAcceptRecord(const AcceptedValue& accepted, Effects* effects) {
+  const Slot mark = IsBroken(Break::kMarkCoversOwnSlot) ? accepted.slot : chosen_through();
+  writes_.Add(now_, AcceptRecord{accepted, mark}, effects);
 }
 
 void Replica::NotePeerChosen(ReplicaId peer, Slot chosen_through) {
@@ -329,22 +350,24 @@ void Replica::SendToOthers(const Message& message, bool voters_only, Effects* ef
 
 void Replica::CheckInvariants() const {
   const Slot chosen = chosen_through();
-  CHECK_LE(stored_through(), chosen) << "P6";
-  CHECK_LE(writes_.durable_promised(), acceptor_.promised()) << "P3";
+  DISTLOG_INVARIANT(P6, stored_through() <= chosen);
+  DISTLOG_INVARIANT(P3, writes_.durable_promised() <= acceptor_.promised());
   for (const auto& [slot, accepted] : acceptor_.accepted()) {
-    CHECK_GT(slot, chosen) << "P6: a chosen slot is the log's business";
-    CHECK_LE(slot, chosen + 2 * options_.window) << "P6: accepted too far ahead";
+    DISTLOG_INVARIANT(P6, slot > chosen) << "a chosen slot is the log's business";
+    DISTLOG_INVARIANT(P6, slot <= chosen + 2 * options_.window) << "accepted too far ahead";
     CHECK_EQ(slot, accepted.slot);
-    CHECK_LE(accepted.ballot, acceptor_.promised()) << "P3";
+    DISTLOG_INVARIANT(P3, accepted.ballot <= acceptor_.promised()) << "of slot " << slot;
   }
   if (!proposer_) return;
-  CHECK(proposer_->ballot().owner == options_.self) << "P8: only its owner proposes in a ballot";
+  DISTLOG_INVARIANT(P8, proposer_->ballot().owner == options_.self)
+      << "only its owner proposes in a ballot";
   if (proposer_->phase() != Proposer::Phase::kCatchingUp) {
-    CHECK_EQ(proposer_->ballot(), acceptor_.promised()) << "B8";
+    DISTLOG_INVARIANT(B8, proposer_->ballot() == acceptor_.promised())
+        << proposer_->ballot() << " after promising " << acceptor_.promised();
   }
   for (const auto& [slot, proposal] : proposer_->in_flight()) {
-    CHECK_GT(slot, chosen) << "B8: never at or below chosen_through";
-    CHECK_LE(slot, chosen + options_.window) << "P6: the window";
+    DISTLOG_INVARIANT(B8, slot > chosen) << "never at or below chosen_through";
+    DISTLOG_INVARIANT(P6, slot <= chosen + options_.window) << "the window";
   }
 }
 

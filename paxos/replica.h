@@ -127,6 +127,7 @@ class Replica {
   void Choose(const AcceptedValue& value, Effects* effects);
   void Learn(const AcceptedValue& value, Effects* effects);
   void ApplyPair(ReplicaId from, const Pair& pair, bool in_order, Effects* effects);
+  void AddAcceptRecord(const AcceptedValue& accepted, Effects* effects);
   void NotePeerChosen(ReplicaId peer, Slot chosen_through);
   void NoteBallot(const Ballot& ballot);
   void AskForMissing(Effects* effects);

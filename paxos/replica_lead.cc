@@ -4,6 +4,9 @@
 #include <utility>
 
 #include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
+#include "paxos/quorum.h"
 #include "paxos/replica.h"
 
 namespace distlog::paxos {
@@ -34,10 +37,20 @@ Pair Replica::OwnPair() const {
 
 void Replica::StartProposer(bool is_renewal, std::map<Slot, AcceptedValue> carried) {
   CHECK(!proposer_);
-  const Ballot ballot{highest_round_ + 1, options_.self};
-  CHECK_GT(ballot, acceptor_.promised()) << "a ballot is used once";
+  const uint64_t seen =
+      IsBroken(Break::kBallotNotAboveAllSeen) ? acceptor_.promised().round : highest_round_;
+  const Ballot ballot{seen + 1, options_.self};
+  DISTLOG_INVARIANT(P8, ballot > acceptor_.promised()) << "a ballot is used once";
   NoteBallot(ballot);
   carried.erase(carried.begin(), carried.upper_bound(chosen_through()));
+  if (IsBroken(Break::kValueInTwoSlots)) {
+    std::map<Slot, AcceptedValue> moved;
+    for (const auto& [slot, value] : carried) {
+      const Slot later = slot + carried.size();
+      moved[later] = AcceptedValue{later, value.ballot, value.value};
+    }
+    carried = std::move(moved);
+  }
   proposer_.emplace(ballot, is_renewal, std::move(carried), now_);
   received_through_.clear();
   if (is_renewal) renewal_round_ = election_.round();
@@ -58,7 +71,7 @@ bool Replica::MayRenew(const Ballot& above) const {
 }
 
 void Replica::YieldTo(const Ballot& ballot) {
-  if (!proposer_ || ballot <= proposer_->ballot()) return;
+  if (!proposer_ || ballot <= proposer_->ballot() || IsBroken(Break::kNoYield)) return;
   // A promise that a dead or impatient candidate left behind deposes nobody: see Advance.
   if (MayRenew(ballot)) renewal_ = proposer_->Carried();
   StopProposer();
@@ -96,7 +109,9 @@ void Replica::AdvanceProposer(Effects* effects) {
     }
     if (chosen_through() < heard) return;
     BeginPrepare(effects);
-  } else if (learner_.configuration_slot() >= proposer_->from()) {
+  } else if (learner_.configuration_slot() >= proposer_->from() &&
+             !IsBroken(Break::kOldQuorumAboveConfiguration) &&
+             !(IsBroken(Break::kLearnedConfigurationIgnored) && !is_leading())) {
     // Rules B3 and B7: however it was learned, the new configuration is asked first.
     if (!proposer_->in_flight().empty()) {
       StopProposer();
@@ -108,7 +123,8 @@ void Replica::AdvanceProposer(Effects* effects) {
 
   if (proposer_->phase() == Proposer::Phase::kPreparing &&
       proposer_->HasPromiseQuorum(configuration()) &&
-      chosen_through() >= proposer_->promised_chosen_through()) {
+      (chosen_through() >= proposer_->promised_chosen_through() ||
+       IsBroken(Break::kLeadBeforeCaughtUp))) {
     proposer_->Lead(chosen_through(), now_);
     announce_at_ = now_ + options_.announce_delay;
   }
@@ -120,7 +136,7 @@ void Replica::AdvanceProposer(Effects* effects) {
     proposed.push_back(obligation->first);
   }
   for (const Member& member : configuration().members) {
-    if (member.voter && member.id != options_.self) SendAccepts(member.id, proposed, effects);
+    if (IsAsked(member) && member.id != options_.self) SendAccepts(member.id, proposed, effects);
   }
   AdvanceTransfer(effects);
 }
@@ -141,8 +157,13 @@ void Replica::BeginPrepare(Effects* effects) {
   // Its own promise is durable before anyone hears of the ballot, so that no later run of this
   // replica can use it again.
   for (const Member& member : configuration().members) {
-    if (!member.voter) continue;
-    SendAfterWrite(member.id, Prepare{ballot, proposer_->from(), configuration().version}, effects);
+    if (!IsAsked(member)) continue;
+    const struct Prepare prepare { ballot, proposer_->from(), configuration().version };
+    if (IsBroken(Break::kPrepareBeforeDurable)) {
+      Send(member.id, prepare, effects);
+    } else {
+      SendAfterWrite(member.id, prepare, effects);
+    }
   }
 }
 
@@ -168,14 +189,19 @@ void Replica::Handle(ReplicaId from, const Stale& m, Effects*) {
 // ---- Phase 2 -----------------------------------------------------------------------------------
 
 void Replica::ProposeIn(Slot slot, const Value& value, Effects* effects) {
-  CHECK_GT(slot, chosen_through()) << "B8: never at or below chosen_through";
+  DISTLOG_INVARIANT(B8, slot > chosen_through()) << "never at or below chosen_through";
   proposer_->Propose(slot, value, now_);
   announce_at_ = Time::max();
   const AcceptedValue accepted{slot, proposer_->ballot(), value};
   acceptor_.Accept(accepted);
-  writes_.Add(now_, AcceptRecord{accepted, chosen_through()}, effects);
+  AddAcceptRecord(accepted, effects);
   // Its own vote counts when its own disk holds it, like anyone's.
-  SendAfterWrite(options_.self, Accepted{proposer_->ballot(), slot, slot}, effects);
+  const Accepted vote{proposer_->ballot(), slot, slot};
+  if (IsBroken(Break::kOwnVoteBeforeDurable)) {
+    Send(options_.self, vote, effects);
+  } else {
+    SendAfterWrite(options_.self, vote, effects);
+  }
 }
 
 void Replica::SendAccepts(ReplicaId to, const std::vector<Slot>& slots, Effects* effects) {
@@ -205,7 +231,8 @@ void Replica::SendAccepts(ReplicaId to, const std::vector<Slot>& slots, Effects*
 }
 
 void Replica::Handle(ReplicaId from, const Accepted& m, Effects* effects) {
-  if (!is_leading() || m.ballot != proposer_->ballot()) return;
+  if (!is_leading()) return;
+  if (m.ballot != proposer_->ballot() && !IsBroken(Break::kCountStaleAccepted)) return;
   if (from != options_.self) proposer_->NoteAnswer(now_);
   proposer_->OnAccepted(from, m.first, m.last);
   ChooseAccepted(effects);
@@ -213,7 +240,14 @@ void Replica::Handle(ReplicaId from, const Accepted& m, Effects* effects) {
 
 void Replica::ChooseAccepted(Effects* effects) {
   bool has_chosen = false;
-  while (proposer_->IsAccepted(chosen_through() + 1, configuration())) {
+  Slot holes_below = 0;
+  if (IsBroken(Break::kChosenWithHoles)) {
+    for (const auto& [slot, proposal] : proposer_->in_flight()) {
+      if (proposer_->IsAccepted(slot, configuration())) holes_below = slot;
+    }
+  }
+  while (chosen_through() < holes_below ||
+         proposer_->IsAccepted(chosen_through() + 1, configuration())) {
     const Slot slot = chosen_through() + 1;
     const AcceptedValue chosen{slot, proposer_->ballot(), proposer_->in_flight().at(slot).value};
     Choose(chosen, effects);

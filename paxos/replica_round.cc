@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/quorum.h"
 #include "paxos/replica.h"
 
 namespace distlog::paxos {
@@ -66,7 +67,9 @@ void Replica::Handle(ReplicaId from, const Heartbeat& m, Effects* effects) {
                       .followed = election_.followed(),
                       .promised = writes_.durable_promised(),
                       .content = election_.is_content(),
-                      .chosen_through = writes_.durable_mark(),
+                      .chosen_through = IsBroken(Break::kMarkReportedBeforeDurable)
+                                            ? chosen_through()
+                                            : writes_.durable_mark(),
                       .configuration_version = configuration().version,
                       .received_through = ReceivedThrough(m.pair.ballot)},
        effects);
@@ -83,7 +86,8 @@ void Replica::Handle(ReplicaId from, const HeartbeatReply& m, Effects* effects) 
     if (m.received_through > received) proposer_->NoteAnswer(now_);
     received = std::max(received, m.received_through);
     // A promise that somebody left behind would refuse this leader's Accepts: it goes above.
-    if (m.promised > proposer_->ballot() && MayRenew(m.promised)) {
+    if (m.promised > proposer_->ballot() && MayRenew(m.promised) &&
+        !IsBroken(Break::kNoRenewalOnReport)) {
       renewal_ = proposer_->Carried();
       StopProposer();
     }
@@ -107,7 +111,8 @@ void Replica::Resend(Effects* effects) {
 }
 
 std::vector<Slot> Replica::ResendTo(ReplicaId peer, Time before, Effects* effects) {
-  if (!proposer_ || !configuration().IsVoter(peer)) return {};
+  const Member* member = configuration().Find(peer);
+  if (!proposer_ || member == nullptr || !IsAsked(*member)) return {};
   if (proposer_->phase() == Proposer::Phase::kPreparing) {
     const bool said = writes_.durable_promised() >= proposer_->ballot();
     if (said && !proposer_->HasPromised(peer)) {
@@ -154,7 +159,8 @@ void Replica::AdvanceReads(Effects* effects) {
   }
   // Before it has recovered it may not know an entry that an earlier leader acknowledged; and
   // across a change of configuration nothing is noted or confirmed (B6).
-  if (!is_recovered() || proposer_->HasBarrier()) return;
+  if (!is_recovered() && !IsBroken(Break::kReadBeforeRecoveryChosen)) return;
+  if (proposer_->HasBarrier() && !IsBroken(Break::kReadAcrossConfiguration)) return;
   reads_.Note(chosen_through());
   for (;;) {
     if (reads_.WantsRound()) {

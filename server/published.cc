@@ -1,6 +1,7 @@
 #include "server/published.h"
 
 #include "glog/logging.h"
+#include "paxos/quorum.h"
 #include "wire/value.h"
 
 namespace distlog {

@@ -315,7 +315,7 @@ void Script::Crash(ReplicaId id, bool silently) {
   Node& node = nodes_.at(id);
   node.replica.reset();
   node.waiting.clear();
-  const size_t forgotten = node.disk.Crash(0);
+  const size_t forgotten = node.disk.Crash(0).size();
   Tell(id, "crashed" + (forgotten == 0
                             ? ""
                             : ", forgetting " + std::to_string(forgotten) + " unfinished records"));

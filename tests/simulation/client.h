@@ -9,20 +9,23 @@
 #include <string>
 #include <vector>
 
+#include "client/verdict.h"
 #include "tests/simulation/history.h"
 #include "tests/simulation/host.h"
 #include "tests/simulation/world.h"
 
 namespace distlog::simulation {
 
+// Decides by client/verdict.h what an error proves, and whether to try again.
 class Client {
  public:
   struct Options {
     std::string name;
-    bool is_producer =
-        true;  // Repeats until it knows. Else once an outcome is unknown it stays so.
+    // Repeats until it knows. Else once an outcome is unknown it stays so.
+    bool is_producer = true;
+    bool opens = false;  // A producer: with OpenProducer first.
     double append_share = 0.7;
-    double conditional_share = 0;  // Of the appends without a producer.
+    double conditional_share = 0;  // Of the appends.
     size_t pipeline = 1;           // Operations at once.
     Time max_think = std::chrono::milliseconds(100);
     Time timeout = std::chrono::milliseconds(700);
@@ -46,19 +49,33 @@ class Client {
 
  private:
   struct Operation {
-    AppendRequest append;  // If it has payloads; else it is a read.
+    explicit Operation(bool has_producer) : attempts(has_producer) {}
+    v1::AppendRequest append;  // If it has payloads; else it is a read.
+    Attempts attempts;
     uint64_t attempt = 0;
     size_t next_host = 0;
   };
+  using Answered = std::function<void(std::function<void()>)>;
+
+  void Open(const std::string& address);
+  void OnOpened(uint64_t attempt, const absl::StatusOr<v1::OpenProducerResponse>& answer);
   void Think();
   void Begin();
-  void Attempt(History::Id id, paxos::ReplicaId to);
-  void AttemptLater(History::Id id, paxos::ReplicaId to);
-  void OnSilence(History::Id id, uint64_t attempt);
-  void OnAppendReply(History::Id id, uint64_t attempt, const AppendReply& reply);
-  void OnReadReply(History::Id id, uint64_t attempt, const ReadReply& reply);
+  void BeginAppend(Operation* operation, History::Id* id);
+  void Attempt(History::Id id, const std::string& address);
+  void AttemptLater(History::Id id, const std::string& address);
+  void OnAppended(History::Id id, uint64_t attempt,
+                  const absl::StatusOr<v1::AppendResponse>& answer);
+  void OnAppendError(History::Id id, const absl::Status& error);
+  void OnRead(History::Id id, uint64_t attempt, const absl::StatusOr<Node::Bounds>& answer);
   void End(History::Id id);
-  Host* Choose(paxos::ReplicaId preferred, Operation* operation);
+  void CountRefusal(const absl::Status& error);
+  // The host at `address`, or the next one in turn.
+  Host* Choose(const std::string& address, size_t* turn);
+  // Sends `request` to `host`, unless it is lost; `unreachable` is told if nothing runs there.
+  void Send(Host* host, std::function<void()> request, std::function<void()> unreachable);
+  // Brings an answer back, unless it is lost.
+  void Return(std::function<void()> answer);
   Time Latency();
 
   World* world_;
@@ -68,9 +85,13 @@ class Client {
   bool stopped_ = false;
   bool thinking_ = false;
   std::map<History::Id, Operation> operations_;
+  uint64_t epoch_ = 0;
+  uint64_t nonce_ = 0;
+  uint64_t opening_ = 0;  // Attempts to open.
+  size_t open_turn_ = 0;
   uint64_t next_sequence_ = 1;
-  uint64_t last_end_ = 0;      // Of the log, as last seen.
-  paxos::ReplicaId leader_{};  // As last heard; none: one after the other.
+  uint64_t last_end_ = 0;  // Of the log, as last seen.
+  std::string leader_;     // As last heard; empty: one after the other.
   uint64_t done_ = 0;
 };
 

@@ -3,9 +3,9 @@
 #ifndef DISTLOG_TESTS_SIMULATION_CLOCK_H_
 #define DISTLOG_TESTS_SIMULATION_CLOCK_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <queue>
 #include <utility>
 #include <vector>
 
@@ -22,20 +22,21 @@ class Scheduler {
 
   void After(Time delay, std::function<void()> action) { At(now_ + delay, std::move(action)); }
   void At(Time time, std::function<void()> action) {
-    actions_.push({time < now_ ? now_ : time, ++added_, std::move(action)});
+    actions_.push_back({time < now_ ? now_ : time, ++added_, std::move(action)});
+    std::push_heap(actions_.begin(), actions_.end());
   }
 
   // Runs the next action, if it is due by `until`. Otherwise it is `until`, and nothing was run.
   bool RunNext(Time until) {
-    if (actions_.empty() || actions_.top().time > until) {
+    if (actions_.empty() || actions_.front().time > until) {
       now_ = until;
       return false;
     }
-    // The queue gives no way to move out of its top.
-    std::function<void()> action = std::move(const_cast<Action&>(actions_.top()).run);
-    now_ = actions_.top().time;
-    actions_.pop();
-    action();
+    std::pop_heap(actions_.begin(), actions_.end());
+    const Action action = std::move(actions_.back());
+    actions_.pop_back();
+    now_ = action.time;
+    action.run();
     return true;
   }
 
@@ -45,29 +46,42 @@ class Scheduler {
     uint64_t order;
     std::function<void()> run;
     bool operator<(const Action& other) const {  // Earliest on top.
-      return std::pair(time, order) > std::pair(other.time, other.order);
+      return time != other.time ? time > other.time : order > other.order;
     }
   };
   Time now_{0};
   uint64_t added_ = 0;
-  std::priority_queue<Action> actions_;
+  std::vector<Action> actions_;  // A heap.
 };
 
-// A machine's monotonic clock: it began at `offset`, and gains `drift_ppm` microseconds a second.
+// A machine's clocks. The monotonic one begins at `offset` and gains `drift_ppm` microseconds a
+// second, more or fewer while it runs fast or slow. The wall clock is as much off, and jumps.
 struct LocalClock {
   Time offset{0};
   int64_t drift_ppm = 0;
+  Time wall_ahead{0};
 
   Time Read(Time truth) const {
-    return offset + truth + Time(truth.count() * drift_ppm / 1'000'000);
+    return offset + since_ + Scale(truth - from_, 1'000'000 + drift_ppm, 1'000'000);
   }
-  // The earliest time, to the microsecond or so, when this clock reads at least `local`.
+  // The earliest time when this clock reads at least `local`, at its present speed.
   Time TrueTime(Time local) const {
-    const int64_t since = (local - offset).count();
-    Time truth(since / (1'000'000 + drift_ppm) * 1'000'000);
-    while (Read(truth) < local) truth += std::chrono::microseconds(1);
-    return truth;
+    const Time truth = from_ + Scale(local - offset - since_, 1'000'000, 1'000'000 + drift_ppm);
+    return Read(truth) < local ? truth + Time(1) : truth;
   }
+  // From now on.
+  void SetDrift(Time truth, int64_t ppm) {
+    since_ = Read(truth) - offset;
+    from_ = truth;
+    drift_ppm = ppm;
+  }
+
+ private:
+  static Time Scale(Time time, int64_t by, int64_t from) {
+    return Time(static_cast<int64_t>(static_cast<__int128>(time.count()) * by / from));
+  }
+  Time from_{0};   // When it took up its present speed ...
+  Time since_{0};  // ... it had run this long.
 };
 
 }  // namespace distlog::simulation

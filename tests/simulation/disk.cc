@@ -33,22 +33,31 @@ size_t Disk::unfinished_records() const {
   return count;
 }
 
-size_t Disk::Crash(size_t kept) {
-  std::vector<Write> lost = std::exchange(group_, {});
-  std::move(waiting_.begin(), waiting_.end(), std::back_inserter(lost));
+std::vector<Record> Disk::TakeUnfinished() {
+  std::vector<Write> writes = std::exchange(group_, {});
+  std::move(waiting_.begin(), waiting_.end(), std::back_inserter(writes));
   waiting_.clear();
-  size_t forgotten = 0;
-  for (const Write& write : lost) {
-    for (const Record& record : write.records) {
-      if (kept > 0) {
-        --kept;
-        MakeDurable(record);
-      } else {
-        ++forgotten;
-      }
-    }
+  std::vector<Record> records;
+  for (Write& write : writes) {
+    std::move(write.records.begin(), write.records.end(), std::back_inserter(records));
   }
-  return forgotten;
+  return records;
+}
+
+std::vector<Record> Disk::GroupRecords() const {
+  std::vector<Record> records;
+  for (const Write& write : group_) {
+    records.insert(records.end(), write.records.begin(), write.records.end());
+  }
+  return records;
+}
+
+std::vector<Record> Disk::Crash(size_t kept) {
+  std::vector<Record> records = TakeUnfinished();
+  kept = std::min(kept, records.size());
+  for (size_t i = 0; i < kept; ++i) MakeDurable(records[i]);
+  records.erase(records.begin(), records.begin() + static_cast<std::ptrdiff_t>(kept));
+  return records;
 }
 
 void Disk::MakeDurable(const Record& record) {

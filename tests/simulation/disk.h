@@ -26,6 +26,7 @@ class Disk {
   };
 
   explicit Disk(paxos::Configuration genesis) : genesis_(std::move(genesis)) {}
+  virtual ~Disk() = default;
 
   // Is told of each record that has become durable, in order.
   void set_observer(std::function<void(const paxos::Record&)> observer) {
@@ -40,14 +41,14 @@ class Disk {
   // Begins to write all that waits.
   void StartGroup();
   // It is durable. Returns what it was.
-  std::vector<Write> FinishGroup();
-  // Makes the first `kept` records durable that were not, and forgets the rest. Returns how many
-  // those are.
-  size_t Crash(size_t kept);
+  virtual std::vector<Write> FinishGroup();
+  // The power goes. The first `kept` records that were not durable are, and the rest is forgotten.
+  // Returns the forgotten ones. (A disk that cannot keep just any number keeps about as many.)
+  virtual std::vector<paxos::Record> Crash(size_t kept);
   size_t unfinished_records() const;
 
   // The mark written late: all through here is chosen and durable here.
-  void SaveMark(paxos::Slot through);
+  virtual void SaveMark(paxos::Slot through);
 
   // ---- What is durable. ----
 
@@ -58,9 +59,15 @@ class Disk {
   const paxos::AcceptedValue* Find(paxos::Slot slot) const;
   const std::map<paxos::Slot, paxos::AcceptedValue>& accepted() const { return accepted_; }
 
- private:
-  void MakeDurable(const paxos::Record& record);
+ protected:
+  virtual void MakeDurable(const paxos::Record& record);
+  // Everything handed over that is not durable, in order; it is forgotten.
+  std::vector<paxos::Record> TakeUnfinished();
+  // What the group under way is to make durable.
+  std::vector<paxos::Record> GroupRecords() const;
+  const paxos::Configuration& genesis() const { return genesis_; }
 
+ private:
   paxos::Configuration genesis_;
   std::function<void(const paxos::Record&)> observer_;
   std::deque<Write> waiting_;

@@ -7,41 +7,35 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "log/sequencer.h"
 #include "paxos/options.h"
 #include "paxos/replica.h"
 #include "paxos/step.h"
+#include "server/admission.h"
+#include "server/append_queue.h"
+#include "server/node.h"
+#include "server/read_queue.h"
 #include "tests/simulation/checker.h"
 #include "tests/simulation/clock.h"
-#include "tests/simulation/disk.h"
+#include "tests/simulation/coverage.h"
+#include "tests/simulation/election_rules.h"
+#include "tests/simulation/log_disk.h"
 #include "tests/simulation/world.h"
 
 namespace distlog::simulation {
 
-// What a client asks to append, and is told.
-struct AppendRequest {
-  std::vector<std::string> payloads;
-  std::string producer;  // Empty: none.
-  uint64_t sequence = 0;
-  uint64_t expect_position = 0;  // 0: any.
-};
-struct AppendReply {
-  bool not_appended = false;  // Certainly; `leader` may know better. Else `result` holds.
-  paxos::ReplicaId leader{};
-  AppendResult result;
-};
-struct ReadReply {
-  bool refused = false;
-  uint64_t end = 0;  // The last position.
-};
-using AppendCallback = std::function<void(const AppendReply&)>;
-using ReadCallback = std::function<void(const ReadReply&)>;
+// Answers come with what a client would get over the network, ErrorDetail and all. `done` is called
+// at most once, and never if the process dies.
+using AppendCallback = Node::AppendCallback;
+using OpenCallback = Node::OpenProducerCallback;
+using ReadCallback = Node::BoundsCallback;
 
 class Host {
  public:
@@ -51,25 +45,41 @@ class Host {
     LocalClock clock;
     Time min_sync = std::chrono::microseconds(100);
     Time max_sync = std::chrono::milliseconds(5);
-    size_t max_waiting_appends = 64;
+    Node::Limits limits;
     size_t supply_bytes = 4096;
-    // That it crashes in the middle of what a step asked for.
-    double crash_in_effects = 0;
+    // That it crashes at a given boundary: between any two things that it does.
+    double boundary_crashes = 0;
+    uint64_t crash_at = 0;  // At this one of World::boundaries.
+    // That a group of writes fails, which ends the process.
+    double failed_writes = 0;
   };
   struct Callbacks {
     std::function<void(const paxos::Envelope&)> send;
-    std::function<void()> crashed_in_effects;
+    // It is to Crash at once, with whatever else that means.
+    std::function<void()> crash;
+    // A request to the process at `address`, which may never come back.
+    std::function<void(const std::string& address, const v1::AppendRequest& request,
+                       AppendCallback done)>
+        pass_on;
   };
 
-  Host(World* world, Checker* checker, Options options, Callbacks callbacks);
+  // All that watch a run.
+  struct Watchers {
+    Checker* checker = nullptr;
+    ElectionRules* elections = nullptr;
+    Coverage* coverage = nullptr;
+  };
+
+  Host(World* world, const Watchers& watchers, std::unique_ptr<LogDisk> disk, Options options,
+       Callbacks callbacks);
 
   paxos::ReplicaId id() const { return options_.protocol.self; }
+  const std::string& address() const;
   bool is_up() const { return process_ != nullptr; }
   bool is_paused() const { return paused_; }
   // Null while down.
   const paxos::Replica* replica() const;
-  const Disk& disk() const { return disk_; }
-  void set_sync_time(Time min, Time max);
+  const LogDisk& disk() const { return *disk_; }
 
   void Start();
   void Crash();
@@ -77,84 +87,97 @@ class Host {
   void Continue();
   // The disk finishes nothing until then.
   void StallDisk(Time until);
-  // No fault of its own is left: it goes on, with a disk that is quick.
+  void set_sync_time(Time min, Time max);
+  // The disk is nearly full: appends are refused, and nothing else changes.
+  void set_disk_full(bool full) { disk_full_ = full; }
+  // The monotonic clock gains so much from now on.
+  void SetDrift(int64_t ppm);
+  void JumpWallClock(Time ahead) { options_.clock.wall_ahead = ahead; }
+  // No fault of its own is left: it goes on, with a disk that is quick and a clock that is right.
   void Mend();
   // Makes the mark durable late, and at times a checkpoint.
   void SaveMark();
 
   // Whatever arrives. Lost if it is down; waits if it is paused.
   void Post(paxos::Event event);
-  // A client's request; `done` is called at most once, and never if this process dies.
-  void Append(AppendRequest request, AppendCallback done);
-  void Read(ReadCallback done, Time give_up_after);
+  // A client's request. `passed_on`: another replica sent it, so that it is tried here, once.
+  void Append(v1::AppendRequest request, Time give_up_after, bool passed_on, AppendCallback done);
+  void OpenProducer(const v1::OpenProducerRequest& request, Time give_up_after, OpenCallback done);
+  void Read(Time give_up_after, ReadCallback done);
 
  private:
-  struct WaitingAppend {
-    AppendRequest request;
-    AppendCallback done;
-  };
-  struct WaitingRead {
-    ReadCallback done;
-    std::optional<paxos::Slot> readable;
-  };
-  struct Proposal {
-    std::vector<AppendCallback> done;
-    uint64_t sequence = 0;
-    std::optional<distlog::Applied> applied;
-    bool chosen = false;
-  };
   struct Process {
-    Process(paxos::Replica r, Sequencer s) : replica(std::move(r)), sequencer(std::move(s)) {}
+    Process(paxos::Replica r, Sequencer s, const Node::Limits& limits)
+        : replica(std::move(r)),
+          sequencer(std::move(s)),
+          admission(limits.max_inflight_requests, limits.max_inflight_bytes),
+          appends({.max_batch_bytes = limits.max_batch_bytes}, &admission) {}
 
     paxos::Replica replica;
     Sequencer sequencer;
+    Admission admission;
+    AppendQueue appends;
+    ReadQueue reads;
+    Answers answers;
     uint64_t start_nonce = 0;
-    uint64_t next_ticket = 0;
-    uint64_t next_sequence = 0;
+    uint64_t last_ticket = 0;  // Tickets, and the sequences of origins.
     uint64_t records = 0;
     std::deque<paxos::Event> inbox;
+    std::vector<ReadQueue::Barrier> barriers;  // Not yet asked for.
     bool wake_scheduled = false;
-    uint64_t tick = 0;  // The newest one scheduled.
-    Time tick_time{-1};
+    uint64_t alarm = 0;  // The newest one scheduled.
+    Time alarm_time{-1};
     uint64_t ticks_at_once = 0;
-    std::deque<WaitingAppend> waiting;
-    std::map<paxos::Ticket, Proposal> proposals;
-    std::map<uint64_t, paxos::Ticket> by_sequence;
-    std::map<paxos::Ticket, WaitingRead> reads;
-    std::vector<uint64_t> ends;  // The last position as of each slot applied in this run ...
-    paxos::Slot ends_from = 0;   // ... from this one on.
-    // For the counters:
-    std::optional<paxos::Ballot> led;
+    // Slots applied and not yet stored here, each with the last position as of it.
+    std::deque<std::pair<paxos::Slot, uint64_t>> unstored;
+    bool said_unsynced = false;  // Something of a step whose records are not durable yet.
   };
 
   void Trace(const std::string& what);
+  Time Local() const { return options_.clock.Read(world_->now()); }
+  AppendQueue::Clock::time_point Deadline(Time give_up_after) const;
+  // Whether it dies here, between two things it does.
+  bool DiesHere();
+
+  // ---- Its loop. ----
   void Wake();
-  void HandleInbox();
+  void ScheduleAlarm();
+  void Run();
+  bool StepAll(paxos::Effects* all);
+  bool StepTick(Time local, paxos::Effects* all);
   void Step(const paxos::Event& event, paxos::Effects* all);
-  void ProposeWaiting(paxos::Effects* all);
-  void RefuseWaiting();
-  void Perform(paxos::Effects effects);
-  void SubmitWrite(Disk::Write write);
+  void StartReads(paxos::Effects* all);
+  void Propose(paxos::Effects* all);
+  bool Expire();
+  void Answer();
+
+  // ---- Effects out. Each returns whether the process goes on. ----
+  bool Act(paxos::Effects effects);
+  bool ActOn(size_t index, const paxos::Effects& effects);
+  bool SubmitWrite(Disk::Write write);
   void SyncDisk();
   void FinishSync();
   void Send(const paxos::Envelope& envelope);
   void Apply(const paxos::AcceptedValue& chosen);
-  void Resolve(const paxos::Outcome& outcome);
-  void Answer(paxos::Ticket ticket);
-  void AnswerReads();
+  void AdvanceStored();
   void Supply(const paxos::Supply& supply);
-  void ScheduleTick();
-  Sequencer RecoverSequencer();
-  void Count(const paxos::Event& event, const paxos::Effects& effects);
+
+  // ---- Clients. ----
+  absl::Status NotLeading() const;
+  absl::Status CheckTakesAppends() const;
+  template <typename Callback>
+  bool Admit(std::unique_ptr<AppendQueue::Request> request, const Callback& done);
+  void AppendHere(const v1::AppendRequest& request, Time give_up_after, AppendCallback done);
 
   World* world_;
   Checker* checker_;
+  ElectionRules* elections_;
+  Coverage* coverage_;
+  std::unique_ptr<LogDisk> disk_;
   Options options_;
   Callbacks callbacks_;
-  Disk disk_;
   Time disk_stalled_until_{0};
-  std::string checkpoint_;  // On disk: the applied state as of checkpoint_slot_.
-  paxos::Slot checkpoint_slot_ = 0;
+  bool disk_full_ = false;
   uint64_t run_ = 0;
   bool paused_ = false;
   std::unique_ptr<Process> process_;

@@ -3,9 +3,10 @@
 #ifndef DISTLOG_TESTS_SIMULATION_NETWORK_H_
 #define DISTLOG_TESTS_SIMULATION_NETWORK_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <memory>
 #include <utility>
 
 #include "paxos/message.h"
@@ -24,7 +25,9 @@ class Network {
   };
   using Deliver = std::function<void(const paxos::Envelope&)>;
 
-  Network(World* world, Deliver deliver) : world_(world), deliver_(std::move(deliver)) {}
+  // `encoded`: each message travels as the bytes that servers exchange.
+  Network(World* world, bool encoded, Deliver deliver)
+      : world_(world), encoded_(encoded), deliver_(std::move(deliver)) {}
 
   void set_weather(const Weather& weather) { weather_ = weather; }
   const Weather& weather() const { return weather_; }
@@ -32,24 +35,31 @@ class Network {
   void Send(const paxos::Envelope& envelope);
 
   // One direction of one link.
-  void Cut(paxos::ReplicaId from, paxos::ReplicaId to) { links_[{from, to}].cut = true; }
-  void Mend(paxos::ReplicaId from, paxos::ReplicaId to) { links_[{from, to}].cut = false; }
+  void Cut(paxos::ReplicaId from, paxos::ReplicaId to) { link(from, to).cut = true; }
+  void Mend(paxos::ReplicaId from, paxos::ReplicaId to) { link(from, to).cut = false; }
   bool IsCut(paxos::ReplicaId from, paxos::ReplicaId to) const;
-  // Loses everything that is under way in one direction: the connection was reset.
-  void Reset(paxos::ReplicaId from, paxos::ReplicaId to) { ++links_[{from, to}].connection; }
+  // Loses everything that is under way in one direction: the connection was reset. Returns how many
+  // messages those are.
+  uint64_t Reset(paxos::ReplicaId from, paxos::ReplicaId to);
 
  private:
+  static constexpr size_t kMembers = 8;  // Ids are below.
   struct Link {
     bool cut = false;
     uint64_t connection = 0;
+    uint64_t under_way = 0;  // On this connection.
     Time last_arrival{0};
   };
-  void SendOnce(const paxos::Envelope& envelope);
+  Link& link(paxos::ReplicaId from, paxos::ReplicaId to) {
+    return links_.at(static_cast<size_t>(from) * kMembers + static_cast<size_t>(to));
+  }
+  void SendOnce(std::shared_ptr<const paxos::Envelope> envelope);
 
   World* world_;
+  bool encoded_;
   Deliver deliver_;
   Weather weather_;
-  std::map<std::pair<paxos::ReplicaId, paxos::ReplicaId>, Link> links_;
+  std::array<Link, kMembers * kMembers> links_;
 };
 
 }  // namespace distlog::simulation

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "paxos/options.h"
 #include "tests/simulation/clock.h"
@@ -14,42 +16,90 @@
 namespace distlog::simulation {
 
 struct Plan {
-  size_t replicas = 3;
-  paxos::Options protocol;  // Small windows and messages, so that limits are met.
-  Time duration{0};         // Of the faults.
+  uint64_t seed = 1;      // Of everything that happens by chance.
+  uint64_t replicas = 3;  // That vote.
+  uint64_t learners = 0;  // That do not.
+  Time duration{0};       // Of the faults.
   bool has_faults = true;
+  bool liveness = true;  // Goes on after them.
 
-  Network::Weather weather;
-  double client_loss = 0;
+  // ---- Small limits, so that they are met. ----
+  uint64_t window = 16;
+  uint64_t window_bytes = 1 << 20;
+  uint64_t message_bytes = 1 << 16;
+  uint64_t batch_bytes = 1 << 14;
+  uint64_t inflight_requests = 1000;
+  uint64_t supply_bytes = 4096;
+  Time heartbeat_interval = std::chrono::milliseconds(100);
+
+  // ---- The network. ----
+  double loss = 0;
+  double duplication = 0;
+  bool in_order = true;
+  Time max_delay = std::chrono::milliseconds(1);
+  bool encoded = false;  // Messages really travel as bytes.
   // Messages to and from a process outlive it.
   bool messages_outlive_processes = false;
-  // How often in a second of virtual time; each replica or link alike. 0: never.
+
+  // ---- Faults, so many in a second of virtual time; each replica or link alike. 0: never. ----
   double crashes = 0;
   double crashes_of_all = 0;
   double pauses = 0;
   double resets = 0;       // A connection breaks, both ends alive.
   double link_cuts = 0;    // One direction.
-  double partitions = 0;   // Halves, bridges, rings, one replica alone.
+  double partitions = 0;   // Halves, bridges, rings, stars, one replica alone.
   double leader_cuts = 0;  // Whoever leads is cut off from some, in the midst of its work.
   double disk_stalls = 0;
   double slow_disks = 0;
+  double full_disks = 0;
+  double clock_speeds = 0;  // A monotonic clock runs fast or slow for a while.
+  double wall_jumps = 0;
   double transfers = 0;  // Of leadership, by an operator.
   double mark_saves = 1;
-  double crash_in_effects = 0;  // A share of the steps.
-  int64_t max_drift_ppm = 0;
 
-  size_t clients = 3;
+  // ---- A share of what could fail. ----
+  double boundary_crashes = 0;  // Of the points between two things that a process does.
+  double failed_writes = 0;     // Of the groups of writes; the process ends.
+  uint64_t crash_at = 0;        // At this point, counted from 1. 0: none.
+  uint64_t max_drift_ppm = 0;
+
+  // ---- Disks. ----
+  bool on_store = false;  // The real log/store.h, over a file system in memory.
+  uint64_t segment_bytes = 1 << 14;
+  Time max_sync = std::chrono::milliseconds(5);
+
+  // ---- Clients. ----
+  uint64_t clients = 3;
   Time max_think = std::chrono::milliseconds(100);
-  size_t max_pipeline = 1;
-  size_t max_payload = 100;
+  uint64_t max_pipeline = 1;
+  uint64_t max_payload = 100;
+  double client_loss = 0;
+  Time client_timeout = std::chrono::milliseconds(700);
 
   // What stays broken when the faults stop.
-  enum class Healing { kAll, kQuorumOnly, kStar, kChain, kOneWay };
+  enum class Healing : uint64_t { kAll, kQuorumOnly, kStar, kChain, kOneWay };
   Healing healing = Healing::kAll;
+
+  paxos::Options protocol() const;
+  Network::Weather weather() const;
+  friend bool operator==(const Plan&, const Plan&) = default;
 };
 
-Plan MakePlan(Random* random);
+// A plan's fields by name, so that one can be printed, read, and made smaller bit by bit.
+struct PlanField {
+  const char* name;
+  std::variant<uint64_t Plan::*, double Plan::*, bool Plan::*, Time Plan::*, Plan::Healing Plan::*>
+      value;
+};
+const std::vector<PlanField>& PlanFields();
+
+Plan MakePlan(uint64_t seed);
+
+// "seed=7 replicas=3 ...": all fields, or only those that differ from `base`.
 std::string ToString(const Plan& plan);
+std::string Difference(const Plan& plan, const Plan& base);
+// Reads such a text into *plan, whose other fields stay. Returns what is wrong with it, or nothing.
+std::string ApplyTo(Plan* plan, const std::string& text);
 
 }  // namespace distlog::simulation
 

@@ -1,92 +1,207 @@
-// Runs simulations: one seed, a range of them, or as many as fit a time.
+// Runs simulations: one plan, a range of seeds, or as many as fit a time. Exits 0 when all is clean
+// and everything worth meeting was met, 1 if not, 2 if it was asked for something it cannot do.
 
-#include <chrono>
 #include <cinttypes>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string>
 
-#include "gflags/gflags.h"
 #include "glog/logging.h"
+#include "paxos/break.h"
+#include "paxos/invariant.h"
+#include "tests/simulation/campaign.h"
+#include "tests/simulation/flags.h"
+#include "tests/simulation/mutations.h"
+#include "tests/simulation/shrink.h"
 #include "tests/simulation/simulation.h"
 
-DEFINE_uint64(seed, 0, "Run this seed alone.");
-DEFINE_uint64(first_seed, 1, "Run from this seed on ...");
-DEFINE_uint64(seeds, 0, "... this many of them; 0: until --minutes are over.");
-DEFINE_double(minutes, 0, "Begin no seed after this many minutes; 0: no limit.");
-DEFINE_bool(trace, false, "Print everything that happens. With --seed.");
-DEFINE_bool(keep_going, false, "Go on after a violation, with its report in a line.");
-
+namespace distlog::simulation {
 namespace {
 
-using distlog::simulation::Counters;
-using distlog::simulation::Report;
-using distlog::simulation::Result;
-using Clock = std::chrono::steady_clock;
+constexpr size_t kShrinkRuns = 300;
 
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+constexpr const char* kUsage =
+    "usage: simulate --seed=N [--plan='FIELD=VALUE ...'] [--trace]\n"
+    "                [--break=MISTAKE] [--shrink]\n"
+    "       simulate --mutations [--jobs=J]\n"
+    "       simulate [--first_seed=A] (--seeds=N | --minutes=M) [--jobs=J] [--keep_going]\n"
+    "                [--plan='FIELD=VALUE ...'] [--campaign_file=F [--commit=C]]\n"
+    "  --seed            one seed; prints its counters, and on a violation the end of its trace\n"
+    "  --trace           ... and everything that happens\n"
+    "  --break           makes this mistake (paxos/break.h) on purpose\n"
+    "  --shrink          makes a plan that fails as small as it can, and prints that one\n"
+    "  --mutations       every mistake that must be found, and how it is: a table\n"
+    "  --seeds           so many seeds, from --first_seed (1) on; --minutes: as many as fit\n"
+    "  --jobs            processes (1)\n"
+    "  --keep_going      past violations\n"
+    "  --plan            changes of every seed's plan; docs/testing.md names the fields\n"
+    "  --campaign_file   goes on where this file says, and keeps it up to date\n"
+    "  --commit          of the code, for the campaign file\n";
 
-void PrintProgress(uint64_t seeds, uint64_t violations, double seconds, double virtual_seconds) {
-  std::fprintf(stderr, "\r%" PRIu64 " seeds, %" PRIu64 " violations, %.0f s, %.0f times real time ",
-               seeds, violations, seconds, virtual_seconds / seconds);
-}
+struct Flags {
+  FlagValue<uint64_t> seed{"seed", 0};
+  FlagValue<uint64_t> first_seed{"first_seed", 1};
+  FlagValue<uint64_t> seeds{"seeds", 0};
+  FlagValue<double> minutes{"minutes", 0};
+  FlagValue<uint64_t> jobs{"jobs", 1};
+  FlagValue<bool> trace{"trace", false};
+  FlagValue<bool> keep_going{"keep_going", false};
+  FlagValue<std::string> plan{"plan", ""};
+  FlagValue<std::string> mistake{"break", ""};
+  FlagValue<bool> shrink{"shrink", false};
+  FlagValue<bool> mutations{"mutations", false};
+  FlagValue<std::string> campaign_file{"campaign_file", ""};
+  FlagValue<std::string> commit{"commit", ""};
 
-int RunOne() {
-  const Result result =
-      distlog::simulation::Simulate(FLAGS_seed, {.on = FLAGS_trace, .print = FLAGS_trace});
-  std::printf("%sseed %" PRIu64 ": %s\n  plan: %s\n  trace hash: %016" PRIx64 "\n",
-              Report(result.counters).c_str(), result.seed,
-              result.violation.value_or("clean").c_str(), result.plan.c_str(), result.trace_hash);
+  // What is wrong with the arguments; empty: nothing.
+  std::string Read(int argc, char** argv) {
+    const std::string wrong =
+        ReadFlags(argc, argv,
+                  {&seed, &first_seed, &seeds, &minutes, &jobs, &trace, &keep_going, &plan,
+                   &mistake, &shrink, &mutations, &campaign_file, &commit});
+    if (!wrong.empty()) return wrong;
+    const bool many = seeds.is_set() || minutes.is_set();
+    if (static_cast<int>(seed.is_set()) + static_cast<int>(many) +
+            static_cast<int>(mutations.value()) !=
+        1) {
+      return "give one of --seed, --seeds or --minutes, --mutations";
+    }
+    if (!seed.is_set() && (trace.value() || shrink.value())) {
+      return "--trace and --shrink need --seed";
+    }
+    if (mistake.is_set() && !paxos::BreakNamed(mistake.value()).has_value()) {
+      return "there is no mistake \"" + mistake.value() + "\" in paxos/break.h";
+    }
+    if (seeds.is_set() && seeds.value() == 0) return "--seeds must be at least 1";
+    if (minutes.is_set() && !(minutes.value() > 0)) return "--minutes must be above 0";
+    if (jobs.value() < 1 || jobs.value() > 64) return "--jobs must be 1 to 64";
+    Plan changed;
+    return ApplyTo(&changed, plan.value());
+  }
+  Plan PlanOf(uint64_t of) const {
+    Plan made = MakePlan(of);
+    CHECK_EQ(ApplyTo(&made, plan.value()), "");
+    return made;
+  }
+};
+
+int RunOne(const Flags& flags) {
+  Plan plan = flags.PlanOf(flags.seed.value());
+  if (flags.shrink.value()) {
+    const std::optional<Failure> failure = TryPlan(plan);
+    if (!failure.has_value()) {
+      std::printf("seed %" PRIu64 " is clean: there is nothing to shrink\n", plan.seed);
+      return 0;
+    }
+    plan = Shrink(*failure, kShrinkRuns).plan;
+  }
+  Result result = Simulate(plan, {.on = flags.trace.value(), .print = flags.trace.value()});
+  std::printf("%s", ToString(result.counters).c_str());
+  if (!flags.trace.value() && result.violation.has_value()) {
+    result = Simulate(plan, {.on = true, .print = false});
+  }
+  if (flags.trace.value()) result.last_lines.clear();
+  std::printf("%s  trace: %" PRIu64 " lines, hash %016" PRIx64 "\n", Report(result).c_str(),
+              result.trace_lines, result.trace_hash);
   return result.violation.has_value() ? 1 : 0;
 }
 
-int RunMany() {
-  const Clock::time_point start = Clock::now();
-  Clock::time_point printed = start;
-  Counters counters;
-  double virtual_seconds = 0;
-  uint64_t seeds = 0;
-  uint64_t violations = 0;
-  for (uint64_t seed = FLAGS_first_seed; FLAGS_seeds == 0 || seeds < FLAGS_seeds; ++seed) {
-    if (FLAGS_minutes > 0 && SecondsSince(start) > FLAGS_minutes * 60) break;
-    const Result result = distlog::simulation::Simulate(seed, {});
-    ++seeds;
-    virtual_seconds += std::chrono::duration<double>(result.virtual_time).count();
-    for (const auto& [name, count] : result.counters) counters[name] += count;
-    if (result.violation.has_value()) {
-      ++violations;
-      if (FLAGS_keep_going) {
-        std::printf("seed %" PRIu64 ": %s\n", seed, result.violation->c_str());
-        std::fflush(stdout);
-      } else {
-        const Result traced = distlog::simulation::Simulate(seed, {.on = true, .print = false});
-        std::printf("\n%s", Report(traced).c_str());
-        return 1;
-      }
-    }
-    if (Clock::now() - printed > std::chrono::seconds(1)) {
-      printed = Clock::now();
-      PrintProgress(seeds, violations, SecondsSince(start), virtual_seconds);
+int RunMutations(const Flags& flags) {
+  bool all_found = true;
+  std::printf("| mutation | found by | after seeds | first CHECK |\n| --- | --- | --- | --- |\n");
+  for (const Mutation& mutation : AllMutations()) {
+    const std::optional<Finding> finding = Find(mutation, flags.jobs.value());
+    std::printf("%s\n", Row(mutation, finding).c_str());
+    std::fflush(stdout);
+    if (!finding.has_value()) {
+      all_found = false;
+    } else if (const auto clean =
+                   TryBroken(paxos::Break::kNone, PlanFor(mutation, finding->seed))) {
+      std::printf("... but seed %" PRIu64 " fails without it: %s\n", clean->seed,
+                  clean->violation.c_str());
+      all_found = false;
     }
   }
-  PrintProgress(seeds, violations, SecondsSince(start), virtual_seconds);
-  std::printf("\n%sseeds %" PRIu64 "..%" PRIu64 ": %" PRIu64 " violations\n",
-              Report(counters).c_str(), FLAGS_first_seed, FLAGS_first_seed + seeds - 1, violations);
-  return violations > 0 ? 1 : 0;
+  return all_found ? 0 : 1;
+}
+
+// Empty: there is no such file, or the tally is what it says.
+std::string ReadCampaign(const Flags& flags, Tally* tally) {
+  std::ifstream in(flags.campaign_file.value());
+  if (!in) return "";
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  const std::string wrong = FromString(text, tally);
+  if (!wrong.empty()) return "no campaign file: " + wrong;
+  if (flags.first_seed.is_set() && flags.first_seed.value() != tally->first_seed) {
+    return "it began at seed " + std::to_string(tally->first_seed);
+  }
+  if (flags.commit.is_set() && flags.commit.value() != tally->commit) {
+    return "it is of commit " + tally->commit + "; name another file for this one";
+  }
+  return "";
+}
+
+void WriteCampaign(const std::string& path, const Tally& tally) {
+  const std::string next = path + ".new";
+  std::ofstream(next) << ToString(tally);
+  PCHECK(std::rename(next.c_str(), path.c_str()) == 0) << path;
+}
+
+int RunMany(const Flags& flags) {
+  Tally tally;
+  tally.first_seed = tally.next_seed = flags.first_seed.value();
+  tally.commit = flags.commit.value();
+  const std::string file = flags.campaign_file.value();
+  if (!file.empty()) {
+    const std::string wrong = ReadCampaign(flags, &tally);
+    if (!wrong.empty()) {
+      std::fprintf(stderr, "simulate: %s: %s\n", file.c_str(), wrong.c_str());
+      return 2;
+    }
+  }
+  CampaignOptions options;
+  options.seeds = flags.seeds.value();
+  options.minutes = flags.minutes.value();
+  options.jobs = flags.jobs.value();
+  options.keep_going = flags.keep_going.value();
+  options.plan = [&flags](uint64_t seed) { return flags.PlanOf(seed); };
+  options.progress = [&file](const Tally& now) {
+    if (!file.empty()) WriteCampaign(file, now);
+    std::fprintf(stderr, "\r%" PRIu64 " seeds, %zu violations, %.0f CPU-seconds ", now.seeds(),
+                 now.violations.size(), now.cpu_seconds);
+  };
+  RunCampaign(options, &tally);
+  std::fputs("\n", stderr);
+  std::printf("%s", Report(tally).c_str());
+  for (const auto& [seed, what] : tally.violations) {
+    std::printf("VIOLATION in seed %" PRIu64 ": %s\n", seed, what.c_str());
+  }
+  const std::vector<std::string> shortcomings = Shortcomings(tally);
+  for (const std::string& each : shortcomings) std::printf("MISSED: %s\n", each.c_str());
+  return tally.violations.empty() && shortcomings.empty() ? 0 : 1;
+}
+
+int Main(int argc, char** argv) {
+  google::InitGoogleLogging(argv[0]);
+  FLAGS_logtostderr = true;
+  Flags flags;
+  const std::string wrong = flags.Read(argc, argv);
+  if (!wrong.empty()) {
+    std::fprintf(stderr, "simulate: %s\n%s", wrong.c_str(), kUsage);
+    return 2;
+  }
+  if (flags.mutations.value()) return RunMutations(flags);
+  if (flags.mistake.is_set()) {
+    paxos::SetBreak(*paxos::BreakNamed(flags.mistake.value()));
+    paxos::SetInvariantsFatal(false);
+  }
+  ReportSeedOnCheckFailure();
+  return flags.seed.is_set() ? RunOne(flags) : RunMany(flags);
 }
 
 }  // namespace
+}  // namespace distlog::simulation
 
-int main(int argc, char** argv) {
-  google::InitGoogleLogging(argv[0]);
-  FLAGS_logtostderr = true;
-  gflags::SetUsageMessage("--seed=N [--trace] | [--first_seed=A] (--seeds=N | --minutes=M)");
-  gflags::ParseCommandLineFlags(&argc, &argv, true);
-  const bool one = !gflags::GetCommandLineFlagInfoOrDie("seed").is_default;
-  if (argc > 1 || (!one && FLAGS_seeds == 0 && FLAGS_minutes <= 0) || (!one && FLAGS_trace)) {
-    std::fprintf(stderr, "simulate: usage: %s\n", gflags::ProgramUsage());
-    return 2;
-  }
-  distlog::simulation::ReportSeedOnCheckFailure();
-  return one ? RunOne() : RunMany();
-}
+int main(int argc, char** argv) { return distlog::simulation::Main(argc, argv); }

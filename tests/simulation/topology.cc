@@ -13,6 +13,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr Time kBetweenAppends = milliseconds(20);
+constexpr Time kPatience = std::chrono::hours(1);  // Of an append.
 
 paxos::Configuration Genesis(size_t replicas) {
   paxos::Configuration genesis;
@@ -30,7 +31,10 @@ Topology::Topology(size_t replicas, uint64_t seed)
     : world_(seed, false, false),
       genesis_(Genesis(replicas)),
       checker_(genesis_, paxos::kWindow, [this](const std::string& what) { world_.Fail(what); }),
-      network_(&world_, [this](const paxos::Envelope& envelope) { Deliver(envelope); }) {
+      elections_(genesis_, [this](const std::string& what) { world_.Fail(what); }),
+      coverage_(&world_),
+      network_(&world_, /*encoded=*/false,
+               [this](const paxos::Envelope& envelope) { Deliver(envelope); }) {
   Network::Weather weather;
   weather.max_delay = milliseconds(5);
   network_.set_weather(weather);
@@ -39,13 +43,15 @@ Topology::Topology(size_t replicas, uint64_t seed)
     options.protocol.self = member.id;
     options.genesis = genesis_;
     options.clock.offset = world_.random.Between(Time(0), Time(std::chrono::hours(24)));
-    hosts_.push_back(
-        std::make_unique<Host>(&world_, &checker_, options,
-                               Host::Callbacks{[this](const paxos::Envelope& envelope) {
-                                                 if (!is_lost_ || !is_lost_(envelope))
-                                                   network_.Send(envelope);
-                                               },
-                                               [] {}}));
+    Host::Callbacks callbacks;
+    callbacks.send = [this](const paxos::Envelope& envelope) {
+      if (!is_lost_ || !is_lost_(envelope)) network_.Send(envelope);
+    };
+    callbacks.crash = [] {};
+    callbacks.pass_on = [](const std::string&, const v1::AppendRequest&, AppendCallback) {};
+    hosts_.push_back(std::make_unique<Host>(
+        &world_, Host::Watchers{&checker_, &elections_, &coverage_},
+        std::make_unique<LogDisk>(genesis_), std::move(options), std::move(callbacks)));
     world_.scheduler.After(world_.random.Between(Time(0), kRound),
                            [host = hosts_.back().get()] { host->Start(); });
   }
@@ -64,12 +70,13 @@ void Topology::AppendOne() {
   if (const size_t leader = Leader(); leader != 0) {
     const uint64_t number = ++appends_;
     under_way_.insert(number);
-    AppendRequest request;
-    request.payloads.push_back(std::to_string(number));
-    host(leader)->Append(request, [this, number](const AppendReply& reply) {
-      under_way_.erase(number);
-      if (!reply.not_appended) ++appended_;
-    });
+    v1::AppendRequest request;
+    request.add_payloads(std::to_string(number));
+    host(leader)->Append(request, kPatience, /*passed_on=*/true,
+                         [this, number](const absl::StatusOr<v1::AppendResponse>& answer) {
+                           under_way_.erase(number);
+                           if (answer.ok()) ++appended_;
+                         });
   }
   world_.scheduler.After(kBetweenAppends, [this] { AppendOne(); });
 }

@@ -12,7 +12,10 @@
 #include <vector>
 
 #include "tests/simulation/checker.h"
+#include "tests/simulation/coverage.h"
+#include "tests/simulation/election_rules.h"
 #include "tests/simulation/host.h"
+#include "tests/simulation/log_disk.h"
 #include "tests/simulation/network.h"
 #include "tests/simulation/world.h"
 
@@ -85,6 +88,8 @@ class Topology {
   World world_;
   paxos::Configuration genesis_;
   Checker checker_;
+  ElectionRules elections_;
+  Coverage coverage_;
   Network network_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::function<bool(const paxos::Envelope&)> is_lost_;

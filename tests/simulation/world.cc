@@ -1,12 +1,16 @@
 #include "tests/simulation/world.h"
 
+#include <cinttypes>
 #include <cstdio>
 
 namespace distlog::simulation {
 
 void Trace::Add(Time now, const std::string& line) {
-  char time[32];
-  std::snprintf(time, sizeof time, "%11.6f ", static_cast<double>(now.count()) / 1e9);
+  char time[32];  // Seconds, to the nanosecond, without a rounding that could differ.
+  std::snprintf(time, sizeof time, "%4" PRId64 ".%09" PRId64 " ",
+                static_cast<int64_t>(now.count() / 1'000'000'000),
+                static_cast<int64_t>(now.count() % 1'000'000'000));
+  ++lines_;
   std::string whole = time + line;
   for (const char c : whole) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   hash_ = (hash_ ^ '\n') * 0x100000001b3;

@@ -5,12 +5,12 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "tests/simulation/clock.h"
+#include "tests/simulation/counters.h"
 #include "tests/simulation/random.h"
 
 namespace distlog::simulation {
@@ -24,18 +24,17 @@ class Trace {
   bool on() const { return on_; }
   void Add(Time now, const std::string& line);
   const std::deque<std::string>& last_lines() const { return last_lines_; }
-  uint64_t hash() const { return hash_; }  // Of every line there was.
+  uint64_t hash() const { return hash_; }    // Of every line there was.
+  uint64_t lines() const { return lines_; }  // How many those are.
 
  private:
   static constexpr size_t kKept = 200;
   bool on_;
   bool print_;
   uint64_t hash_ = 0xcbf29ce484222325;
+  uint64_t lines_ = 0;
   std::deque<std::string> last_lines_;
 };
-
-// How often each thing worth testing really happened.
-using Counters = std::map<std::string, uint64_t>;
 
 struct World {
   World(uint64_t seed, bool trace_on, bool trace_print)
@@ -45,6 +44,8 @@ struct World {
   Scheduler scheduler;
   Trace trace;
   Counters counters;
+  // Points so far between two things that a process did, where it could have died.
+  uint64_t boundaries = 0;
   // The first broken rule, in words. The simulation ends with it.
   std::optional<std::string> violation;
 

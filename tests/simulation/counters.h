@@ -1,0 +1,125 @@
+// How often each thing worth testing really happened.
+
+#ifndef DISTLOG_TESTS_SIMULATION_COUNTERS_H_
+#define DISTLOG_TESTS_SIMULATION_COUNTERS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace distlog::simulation {
+
+// Of one run, or of a campaign of them.
+struct Counters {
+  // ---- The protocol. ----
+  uint64_t steps = 0;
+  uint64_t takeovers = 0;  // A proposer finished Phase 1 and had led at no ballot just before.
+  uint64_t renewals = 0;
+  uint64_t step_downs = 0;
+  uint64_t transfers = 0;
+  uint64_t promises = 0;
+  uint64_t promises_in_parts = 0;
+  uint64_t two_ballots_for_a_slot = 0;
+  uint64_t values_of_the_dead = 0;
+  uint64_t no_ops_in_gaps = 0;
+  uint64_t nacks_of_prepare = 0;
+  uint64_t nacks_of_accept = 0;
+  uint64_t nacks_of_confirm = 0;
+  uint64_t progress_answers = 0;
+  uint64_t reads_in_a_later_round = 0;
+  uint64_t marks_for_followers = 0;
+  uint64_t reads_cancelled = 0;
+  uint64_t catch_up_by_slots = 0;
+  uint64_t outcomes_chosen = 0;
+  uint64_t outcomes_not_chosen = 0;
+  uint64_t outcomes_readable = 0;
+  uint64_t window_full = 0;
+  uint64_t slots_chosen = 0;
+  uint64_t slots_applied = 0;
+  uint64_t checkpoints = 0;
+  uint64_t marks_saved = 0;
+
+  // ---- Processes and disks. ----
+  uint64_t crashes = 0;
+  uint64_t crashes_of_all = 0;
+  uint64_t crashes_at_boundaries = 0;
+  uint64_t crashes_before_sync = 0;  // After something of the same step was said.
+  uint64_t promises_lost = 0;        // Not synced at a crash.
+  uint64_t accepts_lost = 0;
+  uint64_t writes_kept = 0;  // Not synced at a crash, and there all the same.
+  uint64_t writes_torn = 0;  // Some of the records there.
+  uint64_t marks_forgotten = 0;
+  uint64_t restarts = 0;
+  uint64_t pauses = 0;
+  uint64_t long_pauses = 0;
+  uint64_t disk_stalls = 0;
+  uint64_t slow_disks = 0;
+  uint64_t full_disks = 0;
+  uint64_t failed_writes = 0;
+  uint64_t clocks_fast_or_slow = 0;
+  uint64_t wall_clock_jumps = 0;
+  uint64_t clocks_that_drift = 0;
+
+  // ---- The network. ----
+  uint64_t messages = 0;
+  uint64_t messages_lost = 0;
+  uint64_t messages_repeated = 0;
+  uint64_t messages_overtaken = 0;
+  uint64_t messages_delayed_long = 0;
+  uint64_t messages_encoded = 0;
+  uint64_t links_cut = 0;
+  uint64_t one_way_cuts = 0;
+  uint64_t partitions_full = 0;
+  uint64_t partitions_partial = 0;
+  uint64_t leaders_cut_off = 0;
+  uint64_t resets = 0;
+  uint64_t resets_with_messages = 0;
+  uint64_t connections_lost = 0;
+
+  // ---- Clients. ----
+  uint64_t operations = 0;
+  uint64_t acknowledged_entries = 0;
+  uint64_t reads = 0;
+  uint64_t unknown_outcomes = 0;
+  uint64_t attempts_repeated = 0;
+  uint64_t duplicates_answered = 0;
+  uint64_t producers_opened = 0;
+  uint64_t passed_to_leader = 0;
+  uint64_t refused_position = 0;
+  uint64_t refused_gap = 0;
+  uint64_t refused_no_leader = 0;
+  uint64_t refused_busy = 0;
+  uint64_t refused_disk_full = 0;
+  uint64_t refused_deadline = 0;
+  uint64_t client_messages_lost = 0;
+
+  // ---- Runs. ----
+  uint64_t runs = 0;
+  uint64_t runs_on_the_store = 0;
+  uint64_t runs_calm = 0;
+  uint64_t runs_healed = 0;  // Found a leader after faults.
+  uint64_t virtual_ms = 0;
+
+  Counters& operator+=(const Counters& other);
+  friend bool operator==(const Counters&, const Counters&) = default;
+};
+
+struct CounterInfo {
+  const char* name;
+  uint64_t Counters::*value;
+  bool is_required;  // A campaign in which it stays at zero has tested less than it says.
+};
+
+// All of them, in order.
+const std::vector<CounterInfo>& AllCounters();
+
+// The names of the required ones that are zero.
+std::vector<std::string> Missing(const Counters& counters);
+
+// A line each, for people; and the same read back, for files. False: not such a text.
+std::string ToString(const Counters& counters);
+bool FromString(const std::string& text, Counters* counters);
+
+}  // namespace distlog::simulation
+
+#endif  // DISTLOG_TESTS_SIMULATION_COUNTERS_H_

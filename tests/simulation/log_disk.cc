@@ -1,0 +1,78 @@
+#include "tests/simulation/log_disk.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "paxos/break.h"
+
+namespace distlog::simulation {
+
+using paxos::AcceptedValue;
+using paxos::Slot;
+
+std::vector<paxos::Record> LogDisk::Crash(size_t kept) {
+  std::vector<paxos::Record> lost = Disk::Crash(kept);
+  lazy_promise_.reset();
+  return lost;
+}
+
+void LogDisk::SaveMark(Slot through) {
+  if (lazy_promise_.has_value()) Disk::MakeDurable(*lazy_promise_);
+  lazy_promise_.reset();
+  Disk::SaveMark(through);
+}
+
+void LogDisk::MakeDurable(const paxos::Record& record) {
+  const auto* promise = std::get_if<paxos::PromiseRecord>(&record);
+  if (promise != nullptr && paxos::IsBroken(paxos::Break::kPromiseOnlyInSideFile)) {
+    lazy_promise_ = *promise;
+  } else {
+    Disk::MakeDurable(record);
+  }
+}
+
+absl::StatusOr<RecoveredLog> LogDisk::RecoverLog(const Observer& observer) {
+  Sequencer sequencer(genesis());
+  if (!checkpoint_.empty()) {
+    absl::StatusOr<Sequencer> restored = Sequencer::Restore(checkpoint_);
+    if (!restored.ok()) return restored.status();
+    sequencer = *std::move(restored);
+  }
+  while (sequencer.applied_through() < mark()) {
+    const Slot slot = sequencer.applied_through() + 1;
+    const AcceptedValue* accepted = Find(slot);
+    if (accepted == nullptr) {
+      return absl::DataLossError(
+          absl::StrCat("slot ", slot, " is missing below the mark ", mark()));
+    }
+    const absl::StatusOr<Applied> applied = sequencer.Apply(*accepted);
+    if (!applied.ok()) return applied.status();
+    observer(accepted->value, *applied, sequencer.digest());
+  }
+  return RecoveredLog{.sequencer = std::move(sequencer), .state = Recover()};
+}
+
+void LogDisk::BeforeWrite(const std::vector<paxos::Record>&, const Sequencer&) {}
+
+void LogDisk::AfterApply(const Applied&, const Sequencer&) {}
+
+absl::StatusOr<std::optional<Slot>> LogDisk::AfterStore(Slot) { return std::optional<Slot>(); }
+
+void LogDisk::SaveCheckpoint(const Sequencer& sequencer) { checkpoint_ = sequencer.Snapshot(); }
+
+absl::StatusOr<std::vector<AcceptedValue>> LogDisk::ReadSlots(Slot first, Slot through,
+                                                              size_t max_bytes) const {
+  std::vector<AcceptedValue> values;
+  size_t bytes = 0;
+  for (Slot slot = first; slot <= through; ++slot) {
+    const AcceptedValue* held = Find(slot);
+    if (held == nullptr) return absl::DataLossError(absl::StrCat("slot ", slot, " is not durable"));
+    bytes += held->value.size();
+    if (!values.empty() && bytes > max_bytes) break;
+    values.push_back(*held);
+  }
+  return values;
+}
+
+}  // namespace distlog::simulation

@@ -1,0 +1,62 @@
+// A disk from which a server recovers its log.
+
+#ifndef DISTLOG_TESTS_SIMULATION_LOG_DISK_H_
+#define DISTLOG_TESTS_SIMULATION_LOG_DISK_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "log/sequencer.h"
+#include "log/store.h"
+#include "tests/simulation/disk.h"
+
+namespace distlog::simulation {
+
+// What log/store.h promises, in the simplest way that keeps the promise. An error of any function
+// is a broken promise.
+class LogDisk : public Disk {
+ public:
+  // Is told what was applied again at recovery.
+  using Observer =
+      std::function<void(const paxos::Value&, const Applied& applied, uint64_t digest)>;
+
+  explicit LogDisk(const paxos::Configuration& genesis) : Disk(genesis) {}
+
+  std::vector<paxos::Record> Crash(size_t kept) override;
+  void SaveMark(paxos::Slot through) override;
+
+  // When a process starts.
+  virtual absl::StatusOr<RecoveredLog> RecoverLog(const Observer& observer);
+
+  // To be called with what a step asks to write, before it is submitted and before anything of that
+  // step is applied ...
+  virtual void BeforeWrite(const std::vector<paxos::Record>& records, const Sequencer& sequencer);
+  // ... after each slot that is applied ...
+  virtual void AfterApply(const Applied& applied, const Sequencer& sequencer);
+  // ... and when everything through `stored` is chosen and durable here. Returns the mark that this
+  // made durable, if it did.
+  virtual absl::StatusOr<std::optional<paxos::Slot>> AfterStore(paxos::Slot stored);
+  // Keeps the applied state, as of applied_through(), which the mark covers.
+  virtual void SaveCheckpoint(const Sequencer& sequencer);
+
+  // Durable ones, in order: up to `max_bytes` of payload, but at least one.
+  virtual absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first,
+                                                                      paxos::Slot through,
+                                                                      size_t max_bytes) const;
+
+ protected:
+  void MakeDurable(const paxos::Record& record) override;
+
+ private:
+  std::string checkpoint_;
+  // Written lazily, should this disk break its promise so (Break::kPromiseOnlyInSideFile).
+  std::optional<paxos::PromiseRecord> lazy_promise_;
+};
+
+}  // namespace distlog::simulation
+
+#endif  // DISTLOG_TESTS_SIMULATION_LOG_DISK_H_

@@ -1,0 +1,116 @@
+#include "tests/simulation/mutations.h"
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+
+#include "glog/logging.h"
+#include "paxos/invariant.h"
+#include "tests/simulation/forked.h"
+#include "tests/simulation/simulation.h"
+
+namespace distlog::simulation {
+
+const std::vector<Mutation>& AllMutations() {
+  using paxos::Break;
+  static const std::vector<Mutation> all = [] {
+    std::vector<Mutation> made;
+    const auto add = [&](Break mistake, uint64_t seeds, const std::string& plan = "") {
+      for (const paxos::BreakDescription& each : paxos::AllBreaks()) {
+        if (each.mistake == mistake) made.push_back({mistake, std::string(each.name), seeds, plan});
+      }
+    };
+    for (const paxos::BreakDescription& each : paxos::AllBreaks()) {
+      switch (each.mistake) {
+        // Nothing here proposes a configuration.
+        case Break::kNoBarrier:
+        case Break::kAnyConfigurationTakesEffect:
+        case Break::kOldQuorumAboveConfiguration:
+        case Break::kConfigurationMarkIsHint:
+        case Break::kReadAcrossConfiguration:
+        case Break::kLearnedConfigurationIgnored:
+          break;
+        // A Nack tells a leader with something to say as much: it must be idle, and the promise
+        // have been left behind by one that others do not follow.
+        case Break::kNoRenewalOnReport:
+          add(each.mistake, 300,
+              "has_faults=1 replicas=5 learners=0 clients=1 max_pipeline=1 "
+              "max_think_ns=1500000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
+              "loss=0.15 leader_cuts=3 crashes=0.2 resets=2");
+          break;
+        // An answer has to outlive a renewal, and to be needed for the quorum.
+        case Break::kCountStaleAccepted:
+          add(each.mistake, 400,
+              "has_faults=1 replicas=5 learners=0 in_order=0 max_delay_ns=150000000 "
+              "heartbeat_interval_ns=20000000 duplication=0.2 loss=0.05 leader_cuts=2");
+          break;
+        default:
+          add(each.mistake, 400);
+      }
+    }
+    return made;
+  }();
+  return all;
+}
+
+Plan PlanFor(const Mutation& mutation, uint64_t seed) {
+  Plan plan = MakePlan(seed);
+  CHECK_EQ(ApplyTo(&plan, mutation.plan), "");
+  return plan;
+}
+
+namespace {
+
+// In the process of its own that TryBroken makes.
+std::string RunBroken(paxos::Break mistake, const Plan& plan) {
+  paxos::SetBreak(mistake);
+  paxos::SetInvariantsFatal(false);
+  paxos::ClearCountedInvariants();
+  const Result result = Simulate(plan, {});
+  return paxos::CountedInvariants().first + "\n" + result.violation.value_or("");
+}
+
+std::optional<Finding> FindingOf(uint64_t seed, const std::optional<std::string>& said) {
+  if (!said.has_value()) return std::nullopt;  // The code noticed by itself: that does not count.
+  const size_t end = said->find('\n');
+  Finding finding{seed, said->substr(end + 1), said->substr(0, end)};
+  if (finding.violation.empty()) return std::nullopt;
+  return finding;
+}
+
+}  // namespace
+
+std::optional<Finding> TryBroken(paxos::Break mistake, const Plan& plan) {
+  Forked run([&] { return RunBroken(mistake, plan); }, /*quiet=*/true);
+  return FindingOf(plan.seed, run.Get());
+}
+
+std::optional<Finding> Find(const Mutation& mutation, uint64_t jobs) {
+  std::deque<std::pair<uint64_t, std::unique_ptr<Forked>>> runs;  // By seed.
+  uint64_t next = 1;
+  while (next <= mutation.seeds || !runs.empty()) {
+    while (next <= mutation.seeds && runs.size() < jobs) {
+      const Plan plan = PlanFor(mutation, next);
+      runs.emplace_back(next, std::make_unique<Forked>(
+                                  [&mutation, plan] { return RunBroken(mutation.mistake, plan); },
+                                  /*quiet=*/true));
+      ++next;
+    }
+    const auto [seed, run] = std::move(runs.front());
+    runs.pop_front();
+    if (std::optional<Finding> finding = FindingOf(seed, run->Get())) return finding;
+  }
+  return std::nullopt;
+}
+
+std::string Row(const Mutation& mutation, const std::optional<Finding>& finding) {
+  if (!finding.has_value()) {
+    return "| " + mutation.name + " | NOT FOUND | " + std::to_string(mutation.seeds) + " | |";
+  }
+  return "| " + mutation.name + " | " +
+         finding->violation.substr(0, finding->violation.find('\n')) + " | " +
+         std::to_string(finding->seed) + " | " +
+         (finding->first_check.empty() ? "none" : finding->first_check) + " |";
+}
+
+}  // namespace distlog::simulation
