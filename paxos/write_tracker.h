@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <tuple>
 
 #include "paxos/step.h"
 
@@ -35,6 +36,10 @@ class WriteTracker {
   bool IsStalled(Time now, Time timeout) const;
 
   friend bool operator==(const WriteTracker&, const WriteTracker&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(last_record_, pending_, unstored_, durable_promised_, durable_mark_);
+  }
 
  private:
   struct Pending {
@@ -44,6 +49,7 @@ class WriteTracker {
     Slot mark = 0;
     Slot slot = 0;  // 0: not about a slot.
     friend bool operator==(const Pending&, const Pending&) = default;
+    auto Fields() const { return std::tie(number, since, promised, mark, slot); }
   };
 
   uint64_t last_record_ = 0;
