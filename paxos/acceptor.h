@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <map>
+#include <tuple>
 #include <vector>
 
 #include "paxos/message.h"
@@ -42,6 +43,8 @@ class Acceptor {
                                            size_t message_bytes) const;
 
   friend bool operator==(const Acceptor&, const Acceptor&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const { return std::tie(promised_, accepted_); }
 
  private:
   void Hold(const AcceptedValue& value);

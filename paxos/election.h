@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "paxos/configuration.h"
 #include "paxos/message.h"
@@ -75,6 +76,11 @@ class Election {
   void BeginStanding(Time now);
 
   friend bool operator==(const Election&, const Election&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(self_, random_, interval_, round_, round_begun_, replies_, heard_, lost_,
+                    followed_, leadership_, content_, rounds_without_, stand_at_, standing_);
+  }
 
  private:
   Time Jitter();

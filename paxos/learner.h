@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "paxos/message.h"
 #include "paxos/record.h"
@@ -56,6 +57,11 @@ class Learner {
   Time deadline(Time patience, Time answer_timeout) const;
 
   friend bool operator==(const Learner&, const Learner&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(chosen_through_, configuration_, configuration_slot_, known_, behind_since_,
+                    hole_, asked_, unanswered_);
+  }
 
  private:
   struct Asked {
@@ -63,6 +69,7 @@ class Learner {
     Slot first = 0;
     Time at{};
     friend bool operator==(const Asked&, const Asked&) = default;
+    auto Fields() const { return std::tie(peer, first, at); }
   };
   std::optional<ReplicaId> Supplier(ReplicaId leader) const;
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "paxos/configuration.h"
@@ -23,6 +24,7 @@ struct Proposal {
   Time sent_at{};
   std::map<ReplicaId, Time> resent_at{};  // To each that did not answer.
   friend bool operator==(const Proposal&, const Proposal&) = default;
+  auto Fields() const { return std::tie(value, accepted_by, sent_at); }
 };
 
 // The one value that may be proposed in a slot after these reports: that of the highest ballot, as
@@ -115,6 +117,12 @@ class Proposer {
   bool IsProgressing(Time now, Time progress_timeout, Time answer_timeout) const;
 
   friend bool operator==(const Proposer&, const Proposer&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(ballot_, phase_, is_renewal_, from_, promises_, reported_, recovery_slot_,
+                    next_slot_, obligations_, in_flight_, in_flight_bytes_, confirming_,
+                    progress_at_, read_progress_at_, answer_at_);
+  }
 
  private:
   struct PromiseProgress {
@@ -122,6 +130,7 @@ class Proposer {
     Slot chosen_through = 0;
     bool complete = false;
     friend bool operator==(const PromiseProgress&, const PromiseProgress&) = default;
+    auto Fields() const { return std::tie(covered_through, chosen_through, complete); }
   };
 
   Ballot ballot_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "paxos/configuration.h"
@@ -71,6 +72,10 @@ class ReadIndex {
   std::vector<Ticket> OnAnswer(uint64_t id);
 
   friend bool operator==(const ReadIndex&, const ReadIndex&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(waiting_, asked_, ask_id_, remote_, noted_, round_, confirming_, confirmed_);
+  }
 
  private:
   struct Noted {
@@ -79,11 +84,13 @@ class ReadIndex {
     Slot mark = 0;
     uint64_t round = 0;  // The first that counts.
     friend bool operator==(const Noted&, const Noted&) = default;
+    auto Fields() const { return std::tie(asker, id, mark, round); }
   };
   struct Remote {
     ReplicaId asker{};
     uint64_t id = 0;
     friend bool operator==(const Remote&, const Remote&) = default;
+    auto Fields() const { return std::tie(asker, id); }
   };
 
   std::deque<Ticket> waiting_;

@@ -37,6 +37,12 @@ void Replica::Step(Time now, const Event& event, Effects* effects) {
   Advance(effects);
 }
 
+void Replica::Stand(Time now, Effects* effects) {
+  now_ = now;
+  Stand();
+  Advance(effects);
+}
+
 Time Replica::deadline() const {
   const Time next = std::min({election_.round_end(), election_.stand_at(), announce_at_});
   if (!DiskKeepsUp()) return next;  // Then it is a finished write that AskForMissing waits for.

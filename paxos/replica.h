@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "paxos/acceptor.h"
@@ -22,8 +23,8 @@ namespace distlog::paxos {
 
 // Always an acceptor and a learner, at times the leading proposer. A pure state machine: it starts
 // no threads, reads no clock, touches no disk, and draws no randomness but from Options::seed. The
-// same events at the same times always have the same effects. It is a plain value: it can be copied
-// and compared.
+// same events at the same times always have the same effects. It is a plain value: it can be
+// copied, compared and hashed.
 //
 // Not thread-safe.
 class Replica {
@@ -34,6 +35,10 @@ class Replica {
   // Handles `event` at time `now`, and adds to *effects what is to be done about it. `now` never
   // decreases from one call to the next.
   void Step(Time now, const Event& event, Effects* effects);
+
+  // Takes over now, without an election having said so, as a TakeOver message from the leader does.
+  // For searches that drive takeovers themselves. Nothing happens if it must not stand.
+  void Stand(Time now, Effects* effects);
 
   // When to Step a Tick if nothing happens before. It may be in the past.
   Time deadline() const;
@@ -71,6 +76,12 @@ class Replica {
   const std::map<ReplicaId, HeartbeatReply>& heard() const { return election_.heard(); }
 
   friend bool operator==(const Replica&, const Replica&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(options_, now_, acceptor_, learner_, writes_, election_, proposer_, reads_,
+                    tickets_, highest_round_, received_through_, renewal_round_, renewal_,
+                    transfer_, announce_at_, asked_leader_);
+  }
 
  private:
   // A proposal whose slot is not known chosen yet, whoever leads now.
@@ -78,6 +89,7 @@ class Replica {
     Ticket ticket{};
     Value value;
     friend bool operator==(const PendingTicket&, const PendingTicket&) = default;
+    auto Fields() const { return std::tie(ticket, value); }
   };
   // Leadership on its way to another.
   struct Transfer {
@@ -85,6 +97,7 @@ class Replica {
     bool told = false;
     int rounds = 0;  // Since it was told.
     friend bool operator==(const Transfer&, const Transfer&) = default;
+    auto Fields() const { return std::tie(to, told, rounds); }
   };
 
   // ---- Events (replica.cc). ----
@@ -136,6 +149,7 @@ class Replica {
   // Rule B8: to be called before this replica promises, accepts or learns at `ballot`.
   void YieldTo(const Ballot& ballot);
   bool MayRenew(const Ballot& above) const;
+  void Stand();
   void StartProposer(bool is_renewal, std::map<Slot, AcceptedValue> carried);
   void StopProposer();
   void AdvanceProposer(Effects* effects);

@@ -35,6 +35,11 @@ Pair Replica::OwnPair() const {
 
 // ---- Beginning and ending ----------------------------------------------------------------------
 
+void Replica::Stand() {
+  if (proposer_ || !MayStand() || !configuration().IsVoter(options_.self)) return;
+  StartProposer(false, {});
+}
+
 void Replica::StartProposer(bool is_renewal, std::map<Slot, AcceptedValue> carried) {
   CHECK(!proposer_);
   const uint64_t seen =
@@ -294,8 +299,7 @@ void Replica::AdvanceTransfer(Effects* effects) {
 void Replica::Handle(ReplicaId from, const TakeOver& m, Effects*) {
   NoteBallot(m.ballot);
   const bool is_its_leader = m.ballot.owner == from && election_.followed() == m.ballot;
-  if (proposer_ || !is_its_leader || !MayStand() || !configuration().IsVoter(options_.self)) return;
-  StartProposer(false, {});
+  if (is_its_leader) Stand();
 }
 
 }  // namespace distlog::paxos

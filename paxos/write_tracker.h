@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <tuple>
 
 #include "paxos/step.h"
 
@@ -39,6 +40,10 @@ class WriteTracker {
   size_t unwritten_bytes() const { return unwritten_bytes_; }
 
   friend bool operator==(const WriteTracker&, const WriteTracker&) = default;
+  // For hashing (paxos/hash.h).
+  auto Fields() const {
+    return std::tie(last_record_, pending_, unstored_, durable_promised_, durable_mark_);
+  }
 
  private:
   struct Pending {
@@ -49,6 +54,7 @@ class WriteTracker {
     Slot slot = 0;  // 0: not about a slot.
     size_t bytes = 0;
     friend bool operator==(const Pending&, const Pending&) = default;
+    auto Fields() const { return std::tie(number, since, promised, mark, slot); }
   };
 
   uint64_t last_record_ = 0;

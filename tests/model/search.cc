@@ -1,0 +1,380 @@
+#include "tests/model/search.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "glog/logging.h"
+#include "paxos/hash.h"
+
+namespace distlog::model {
+
+using paxos::Envelope;
+using paxos::ReplicaId;
+using paxos::ToString;
+
+namespace {
+
+constexpr uint32_t kFree = UINT32_MAX;
+
+// The number of `value` among those it is equal to one of, or a new one.
+template <typename T, typename Key, typename Numbers>
+uint32_t InternIn(T value, const Key& key, std::vector<T>* values, Numbers* numbers) {
+  const auto [begin, end] = numbers->equal_range(key);
+  for (auto it = begin; it != end; ++it) {
+    if ((*values)[it->second] == value) return it->second;
+  }
+  const auto number = static_cast<uint32_t>(values->size());
+  values->push_back(std::move(value));
+  numbers->emplace(key, number);
+  return number;
+}
+
+paxos::Configuration Voters(int count) {
+  paxos::Configuration configuration{
+      .version = 1, .members = {}, .next_replica_id = 1, .feature_level = 1};
+  for (int i = 1; i <= count; ++i) {
+    configuration.members.push_back({.id = ReplicaId(configuration.next_replica_id++),
+                                     .uuid = {0, static_cast<uint64_t>(i)},
+                                     .address = {},
+                                     .voter = true});
+  }
+  return configuration;
+}
+
+std::string ToString(ValueId value) {
+  if (value == 0) return "no-op";
+  return "value " + std::to_string(value / 65536) + "." + std::to_string(value / 4096 % 16) + "." +
+         std::to_string(value / 16 % 256) + "." + std::to_string(value % 16);
+}
+
+}  // namespace
+
+Search::Search(const Bounds& bounds) : bounds_(bounds), state_numbers_(1024, kFree) {
+  CHECK(bounds.replicas >= 1 && bounds.replicas <= kMaxReplicas);
+  const auto genesis = std::make_shared<const paxos::Configuration>(Voters(bounds.replicas));
+  State first;
+  for (int i = 0; i < bounds.replicas; ++i) {
+    first.machines[i] = Intern(Machine(ReplicaId(i + 1), genesis, bounds.slots));
+  }
+  networks_.push_back({});
+  network_numbers_.emplace(paxos::HashOf(networks_[0]), 0);
+  first.ledger = Intern(Ledger(bounds.replicas));
+  first.takeovers = static_cast<uint8_t>(bounds.takeovers);
+  first.crashes = static_cast<uint8_t>(bounds.crashes);
+  first.saved_marks = static_cast<uint8_t>(bounds.saved_marks);
+  Reach(first, {});
+}
+
+Result Search::Run(const std::function<void(const Result&)>& progress) {
+  size_t level_end = 1;
+  for (uint32_t index = 0; index < states_.size() && result_.violation.empty(); ++index) {
+    if (index == level_end) {
+      ++result_.depth;
+      level_end = states_.size();
+    }
+    if (states_.size() >= bounds_.states) return result_;
+    Expand(index);
+    if (progress && index % 1'000'000 == 999'999) progress(result_);
+  }
+  result_.complete = result_.violation.empty();
+  return result_;
+}
+
+// ---- Numbers -----------------------------------------------------------------------------------
+
+uint32_t Search::Intern(Machine machine) {
+  const uint64_t hash = paxos::HashOf(machine);
+  return InternIn(std::move(machine), hash, &machines_, &machine_numbers_);
+}
+
+uint32_t Search::Intern(const Envelope& envelope) {
+  return InternIn(envelope, paxos::ToString(envelope), &messages_, &message_numbers_);
+}
+
+uint32_t Search::Intern(Ledger ledger) {
+  const uint64_t hash = paxos::HashOf(ledger);
+  return InternIn(std::move(ledger), hash, &ledgers_, &ledger_numbers_);
+}
+
+uint32_t Search::Event(EventKind kind, uint32_t detail, bool syncs) {
+  return static_cast<uint32_t>(kind) << 29 | (syncs ? 1u << 28 : 0) | detail;
+}
+
+// ---- What happens ------------------------------------------------------------------------------
+
+uint32_t Search::StepOf(uint32_t machine, uint32_t event) {
+  uint32_t number = step_numbers_.Find(machine, event);
+  if (number != FlatMap::kNone) return number;
+  number = static_cast<uint32_t>(steps_.size());
+  steps_.push_back(Run(Machine(machines_[machine]), event));
+  step_numbers_.Insert(machine, event, number);
+  return number;
+}
+
+Search::LocalStep Search::Run(const Machine& before, uint32_t event) {
+  const auto kind = static_cast<EventKind>(event >> 29);
+  const bool syncs = (event >> 28 & 1) != 0;
+  const uint32_t detail = event & ((1u << 28) - 1);
+  Machine machine = before;
+  Happened happened;
+  LocalStep step;
+  step.event = event;
+  switch (kind) {
+    case EventKind::kDeliver:
+      machine.Deliver(messages_[detail], &happened);
+      break;
+    case EventKind::kStand:
+      machine.Stand(&happened);
+      break;
+    case EventKind::kPropose:
+      machine.Propose(bounds_.slots, &happened);
+      break;
+    case EventKind::kSync:
+      machine.Sync(&happened);
+      break;
+    case EventKind::kSupply:
+      machine.Supply(ReplicaId(detail), &happened);
+      break;
+    case EventKind::kSaveMark:
+      machine.SaveMark(&happened);
+      break;
+    case EventKind::kCrash:
+      step.loses = detail < machine.unsynced_records();
+      machine.Crash(detail, &happened);
+      break;
+  }
+  if (syncs) machine.Sync(&happened);
+  const std::optional<paxos::Ballot> claimed = machine.replica().claimed();
+  step.is_beyond = claimed.has_value() && claimed->round > bounds_.rounds;
+  for (const Envelope& envelope : happened.left) step.left.push_back(Intern(envelope));
+  std::sort(step.left.begin(), step.left.end());
+  step.left.erase(std::unique(step.left.begin(), step.left.end()), step.left.end());
+  step.facts = std::move(happened.facts);
+  step.violation = std::move(happened.violation);
+  step.machine = Intern(std::move(machine));
+  return step;
+}
+
+uint32_t Search::NetworkAfter(uint32_t network, uint32_t step) {
+  const std::vector<uint32_t>& left = steps_[step].left;
+  const uint32_t event = steps_[step].event;
+  const bool removes =
+      static_cast<EventKind>(event >> 29) == EventKind::kDeliver && !bounds_.duplication;
+  if (left.empty() && !removes) return network;
+  uint32_t after = networks_after_.Find(network, step);
+  if (after != FlatMap::kNone) return after;
+  std::vector<uint32_t> messages;
+  messages.reserve(networks_[network].size() + left.size());
+  std::set_union(networks_[network].begin(), networks_[network].end(), left.begin(), left.end(),
+                 std::back_inserter(messages));
+  if (removes) std::erase(messages, event & ((1u << 28) - 1));
+  messages.shrink_to_fit();
+  const uint64_t hash = paxos::HashOf(messages);
+  after = InternIn(std::move(messages), hash, &networks_, &network_numbers_);
+  networks_after_.Insert(network, step, after);
+  return after;
+}
+
+uint32_t Search::LedgerAfter(uint32_t ledger, uint32_t step, std::string* violation) {
+  const std::vector<Fact>& facts = steps_[step].facts;
+  if (facts.empty()) return ledger;
+  uint32_t after = ledgers_after_.Find(ledger, step);
+  if (after != FlatMap::kNone) return after;
+  Ledger sum = ledgers_[ledger];
+  for (const Fact& fact : facts) {
+    *violation = sum.Note(fact);
+    if (!violation->empty()) return ledger;
+  }
+  after = Intern(std::move(sum));
+  ledgers_after_.Insert(ledger, step, after);
+  return after;
+}
+
+// ---- The search --------------------------------------------------------------------------------
+
+void Search::Expand(uint32_t index) {
+  const State state = states_[index];
+  const bool syncs = state.crashes == 0;
+  for (int i = 0; i < bounds_.replicas; ++i) {
+    if (!machines_[state.machines[i]].is_synced()) {
+      Take(index, i, Event(EventKind::kSync, 0, false));
+    }
+    if (state.takeovers > 0 && i < bounds_.proposers) {
+      Take(index, i, Event(EventKind::kStand, 0, syncs));
+    }
+    if (machines_[state.machines[i]].replica().is_leading()) {
+      Take(index, i, Event(EventKind::kPropose, 0, syncs));
+    }
+    for (int j = 0; j < bounds_.replicas; ++j) {
+      if (j != i && machines_[state.machines[i]].CanSupply()) TakeCatchUp(index, i, j);
+    }
+    if (state.saved_marks > 0 && machines_[state.machines[i]].CanSaveMark()) {
+      Take(index, i, Event(EventKind::kSaveMark, 0, syncs));
+    }
+    if (state.crashes > 0) {
+      const size_t unsynced = machines_[state.machines[i]].unsynced_records();
+      for (size_t kept = 0; kept <= unsynced; ++kept) {
+        Take(index, i, Event(EventKind::kCrash, static_cast<uint32_t>(kept), false));
+      }
+    }
+  }
+  // By its number, as the set it is in may move.
+  for (size_t k = 0; k < networks_[state.network].size(); ++k) {
+    const uint32_t message = networks_[state.network][k];
+    const int to = static_cast<int>(messages_[message].to) - 1;
+    Take(index, to, Event(EventKind::kDeliver, message, syncs));
+    if (!result_.violation.empty()) return;
+  }
+}
+
+void Search::Take(uint32_t index, int replica, uint32_t event) {
+  if (!result_.violation.empty()) return;
+  const uint32_t machine = states_[index].machines[replica];
+  const uint32_t number = StepOf(machine, event);
+  const LocalStep& step = steps_[number];
+  if (step.is_beyond) {
+    ++result_.beyond_rounds;
+    return;
+  }
+  if (step.machine == machine && step.left.empty() && step.facts.empty() &&
+      step.violation.empty()) {
+    return;
+  }
+  if (!step.violation.empty()) return Violated(step.violation, index, number);
+  State after = states_[index];
+  after.machines[replica] = step.machine;
+  after.network = NetworkAfter(after.network, number);
+  std::string violation;
+  after.ledger = LedgerAfter(after.ledger, number, &violation);
+  if (!violation.empty()) return Violated(violation, index, number);
+  if (after == states_[index]) return;
+  const auto kind = static_cast<EventKind>(event >> 29);
+  if (kind == EventKind::kStand) {
+    --after.takeovers;
+    if (ledgers_[states_[index].ledger].HasUndecided()) ++result_.takeovers_before_chosen;
+  } else if (kind == EventKind::kCrash) {
+    --after.crashes;
+    if (step.loses) ++result_.crashes_with_loss;
+  } else if (kind == EventKind::kSaveMark) {
+    --after.saved_marks;
+  }
+  ++result_.transitions;
+  if (Reach(after, {.from = index, .step = number})) Judge(after, index, number);
+}
+
+// One event: the answer arrives as it leaves, and is no part of the network. What it says is
+// chosen, for ever: a late answer says what an earlier one said.
+void Search::TakeCatchUp(uint32_t index, int from, int to) {
+  const State& state = states_[index];
+  const uint32_t number =
+      StepOf(state.machines[from], Event(EventKind::kSupply, static_cast<uint32_t>(to + 1), false));
+  const LocalStep& step = steps_[number];
+  std::string violation = step.violation;
+  if (violation.empty()) LedgerAfter(state.ledger, number, &violation);
+  if (!violation.empty()) return Violated(violation, index, number);
+  if (step.left.empty()) return;
+  const uint32_t message = step.left[0];
+  Take(index, to, Event(EventKind::kDeliver, message, state.crashes == 0));
+}
+
+bool Search::Reach(const State& state, const Way& way) {
+  const auto place = [this](const State& s) {
+    uint64_t hash = 7;
+    for (uint32_t machine : s.machines) hash = paxos::Mix(hash, machine);
+    hash = paxos::Mix(hash, s.network);
+    hash = paxos::Mix(hash, s.ledger);
+    return paxos::Mix(hash, s.takeovers * 65536u + s.crashes * 256u + s.saved_marks) &
+           (state_numbers_.size() - 1);
+  };
+  const auto mask = state_numbers_.size() - 1;
+  size_t i = place(state);
+  for (; state_numbers_[i] != kFree; i = (i + 1) & mask) {
+    if (states_[state_numbers_[i]] == state) return false;
+  }
+  state_numbers_[i] = static_cast<uint32_t>(states_.size());
+  states_.push_back(state);
+  ways_.push_back(way);
+  if (2 * states_.size() > state_numbers_.size()) {
+    state_numbers_.assign(2 * state_numbers_.size(), kFree);
+    for (uint32_t number = 0; number < states_.size(); ++number) {
+      size_t j = place(states_[number]);
+      while (state_numbers_[j] != kFree) j = (j + 1) & (state_numbers_.size() - 1);
+      state_numbers_[j] = number;
+    }
+  }
+  const Ledger& ledger = ledgers_[state.ledger];
+  result_.states = states_.size();
+  result_.machines = machines_.size();
+  result_.steps = steps_.size();
+  result_.messages = messages_.size();
+  if (ledger.proposed_again() > 0) ++result_.proposed_again;
+  if (ledger.decided() >= bounds_.slots) ++result_.all_chosen;
+  return true;
+}
+
+void Search::Judge(const State& state, uint32_t index, uint32_t step) {
+  const std::vector<Fact>& facts = steps_[step].facts;
+  const bool stores = std::any_of(facts.begin(), facts.end(), [](const Fact& fact) {
+    return fact.kind == Fact::Kind::kStored;
+  });
+  if (!stores) return;
+  std::vector<const Disk*> disks;
+  for (int i = 0; i < bounds_.replicas; ++i) disks.push_back(&machines_[state.machines[i]].disk());
+  const std::string violation = ledgers_[state.ledger].JudgeDisks(disks);
+  if (!violation.empty()) Violated(violation, index, step);
+}
+
+// ---- Telling -----------------------------------------------------------------------------------
+
+void Search::Violated(const std::string& what, uint32_t from, uint32_t step) {
+  result_.violation = what;
+  std::vector<uint32_t> steps{step};
+  for (uint32_t index = from; index != 0; index = ways_[index].from) {
+    steps.push_back(ways_[index].step);
+  }
+  for (auto it = steps.rbegin(); it != steps.rend(); ++it) {
+    result_.path.push_back(Describe(steps_[*it]));
+  }
+}
+
+std::string Search::Describe(const LocalStep& step) const {
+  const uint32_t detail = step.event & ((1u << 28) - 1);
+  std::string text = ToString(machines_[step.machine].replica().self()) + " ";
+  switch (static_cast<EventKind>(step.event >> 29)) {
+    case EventKind::kDeliver:
+      text += "receives " + paxos::ToString(messages_[detail]);
+      break;
+    case EventKind::kStand:
+      text += "takes over";
+      break;
+    case EventKind::kPropose:
+      text += "proposes a client's value";
+      break;
+    case EventKind::kSync:
+      text += "syncs";
+      break;
+    case EventKind::kSupply:
+      text += "supplies " + std::to_string(detail);
+      break;
+    case EventKind::kSaveMark:
+      text += "saves its mark";
+      break;
+    case EventKind::kCrash:
+      text += "restarts; of what was not synced, " + std::to_string(detail) + " records are kept";
+      break;
+  }
+  for (const Fact& fact : step.facts) {
+    const std::string slot = " in slot " + std::to_string(fact.slot);
+    if (fact.kind == Fact::Kind::kStored) {
+      text += "\n      stores " + ToString(fact.value) + slot + " at " + ToString(fact.ballot);
+    } else if (fact.kind == Fact::Kind::kIsChosen) {
+      text += "\n      takes " + ToString(fact.value) + slot + " for chosen";
+    } else if (fact.kind == Fact::Kind::kProposed) {
+      text += "\n      proposes " + ToString(fact.value) + slot + " at " + ToString(fact.ballot);
+    }
+  }
+  for (uint32_t message : step.left) text += "\n      sends " + paxos::ToString(messages_[message]);
+  return text;
+}
+
+}  // namespace distlog::model
