@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "server/request.h"
+#include "server/thread_name.h"
 #include "wire/status.h"
 
 namespace distlog {
@@ -41,6 +42,7 @@ EventLoop::EventLoop(const Node::Options& options, const World& world)
       appends_({.max_batch_bytes = options.limits.max_batch_bytes}, world.admission) {}
 
 void EventLoop::Run() {
+  NameThread("event-loop");
   while (!stop_) HandleBurst(world_.inbox->Take(NextDeadline()));
   Inbox::Burst rest = world_.inbox->Close();
   for (auto& request : rest.appends) appends_.Add(std::move(request));

@@ -20,6 +20,7 @@
 #include "server/logging.h"
 #include "server/server.h"
 #include "server/server_options.h"
+#include "server/thread_name.h"
 #include "server/version.h"
 
 namespace distlog {
@@ -88,6 +89,7 @@ int Serve(ServerOptions options, const sigset_t& signals) {
   auto* const stop = new std::promise<void>;  // Never deleted: its thread outlives this function.
   // The second signal ends the process at once, whatever it does.
   std::thread([signals, stop] {
+    NameThread("signals");
     WaitFor(signals);
     stop->set_value();
     WaitFor(signals);
