@@ -132,7 +132,9 @@ void EventLoop::StartReads(std::vector<ReadQueue::Barrier> barriers, paxos::Effe
 
 void EventLoop::Propose(paxos::Effects* effects) {
   if (!appends_.has_waiting()) return;
-  if (!replica_.has_value() || !replica_->is_leading() || !apply_status_.ok()) {
+  // While a leadership is renewed nothing can be proposed, but soon can again, or never: until then
+  // they wait.
+  if (!replica_.has_value() || !replica_->claimed().has_value() || !apply_status_.ok()) {
     appends_.FailWaiting(NotLeading(), &answers_);
     return;
   }
