@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "wire/status.h"
+#include "client/verdict.h"
 
 namespace distlog {
 
@@ -53,7 +53,7 @@ void AppendStream::OnReadDone(bool ok) {
 
 void AppendStream::OnDone(const grpc::Status& status) {
   absl::MutexLock lock(mutex_);
-  status_ = FromGrpc(status);
+  status_ = StatusFrom(status, address_);
   done_ = true;
 }
 

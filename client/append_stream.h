@@ -4,6 +4,7 @@
 #define DISTLOG_CLIENT_APPEND_STREAM_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -45,12 +46,13 @@ class AppendStream final
 
  private:
   AppendStream(const Target& target, absl::Mutex* mutex)
-      : mutex_(mutex), stub_(v1::Log::NewStub(target.channel)) {}
+      : mutex_(mutex), address_(target.address), stub_(v1::Log::NewStub(target.channel)) {}
   void OnWriteDone(bool ok) override;
   void OnReadDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
   absl::Mutex* const mutex_;
+  const std::string address_;
   grpc::ClientContext context_;
   const std::unique_ptr<v1::Log::Stub> stub_;
   v1::AppendStreamResponse incoming_;  // Owned by gRPC while a read is under way.

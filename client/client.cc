@@ -105,7 +105,8 @@ AppendResult Client::Append(std::vector<std::string> payloads, const AppendOptio
         has_producer ? std::min(deadline, absl::Now() + options_.attempt_timeout) : deadline,
         &context);
     v1::AppendResponse response;
-    last = FromGrpc(v1::Log::NewStub(target->channel)->Append(&context, request, &response));
+    last = StatusFrom(v1::Log::NewStub(target->channel)->Append(&context, request, &response),
+                      target->address);
     if (last.ok()) {
       return {Outcome::kDone, last, response.first_position(), response.count(),
               response.duplicate()};
@@ -130,8 +131,9 @@ absl::StatusOr<v1::OpenProducerResponse> Client::OpenProducer(const std::string&
       Repeat(*members_, options_, [&](const Target& target, absl::Time attempt_deadline) {
         grpc::ClientContext context;
         SetDeadline(attempt_deadline, &context);
-        return FromGrpc(
-            v1::Log::NewStub(target.channel)->OpenProducer(&context, request, &response));
+        return StatusFrom(
+            v1::Log::NewStub(target.channel)->OpenProducer(&context, request, &response),
+            target.address);
       });
   if (!status.ok()) return status;
   return response;

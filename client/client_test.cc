@@ -82,6 +82,23 @@ TEST(ClientTest, APlainAppendIsRepeatedOnlyAfterProofThatNothingHappened) {
   EXPECT_EQ(cluster.entries(), (Strings{"a", "b"}));
 }
 
+// As a leader that was stopped does. What gRPC has to say of it helps nobody.
+TEST(ClientTest, ASilentServerIsNamedInPlainWords) {
+  FakeCluster cluster(1);
+  const auto client = ClientOf(cluster.endpoints(), absl::Seconds(2));
+  cluster.Script({Fault::kHang});
+  const AppendResult silent = client->Append({"a"});
+  EXPECT_EQ(silent.outcome, Outcome::kUnknown);
+  EXPECT_EQ(silent.status, absl::DeadlineExceededError("the server at " + cluster.endpoint(1) +
+                                                       " did not answer in time"));
+  EXPECT_EQ(
+      StatusFrom({grpc::UNAVAILABLE, "keepalive watchdog timeout"}, "a:1"),
+      absl::UnavailableError("the connection to the server at a:1 failed before it answered"));
+  // What a server says of itself stays.
+  const grpc::Status said(grpc::FAILED_PRECONDITION, "no");
+  EXPECT_EQ(StatusFrom(said, "a:1"), absl::FailedPreconditionError("no"));
+}
+
 TEST(ClientTest, AProducersAppendIsRepeatedUntilItIsAnswered) {
   FakeCluster cluster(3);
   const auto client = ClientOf(cluster.endpoints());

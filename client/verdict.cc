@@ -13,6 +13,23 @@ v1::ErrorDetail::Reason ReasonOf(const absl::Status& status) {
   return detail ? detail->reason() : v1::ErrorDetail::REASON_UNSPECIFIED;
 }
 
+absl::Status StatusFrom(const grpc::Status& status, const std::string& address) {
+  const absl::Status said = FromGrpc(status);
+  if (said.ok() || DetailOf(said).has_value()) return said;
+  switch (said.code()) {
+    case absl::StatusCode::kDeadlineExceeded:
+      return absl::DeadlineExceededError(
+          absl::StrCat("the server at ", address, " did not answer in time"));
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kInternal:
+      return absl::Status(said.code(), absl::StrCat("the connection to the server at ", address,
+                                                    " failed before it answered"));
+    default:
+      return said;
+  }
+}
+
 bool ProvesNotAppended(const absl::Status& status) {
   const std::optional<v1::ErrorDetail> detail = DetailOf(status);
   // A result no longer kept was decided earlier: perhaps to be appended.

@@ -9,12 +9,17 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "client/outcome.h"
+#include "grpcpp/support/status.h"
 #include "proto/distlog/v1/log.pb.h"
 
 namespace distlog {
 
 // REASON_UNSPECIFIED if the error carries no detail.
 v1::ErrorDetail::Reason ReasonOf(const absl::Status& status);
+
+// What a call to append, or to open a producer, at `address` came to. What a server said of it is
+// handed on; what only the connection said is put in a sentence that names the server.
+absl::Status StatusFrom(const grpc::Status& status, const std::string& address);
 
 // Whether this copy of the append certainly is not in the log and never will be.
 bool ProvesNotAppended(const absl::Status& status);

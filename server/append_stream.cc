@@ -22,6 +22,12 @@ absl::Status NoLeader() {
                           v1::ErrorDetail::REASON_NO_LEADER);
 }
 
+absl::Status TooMuchPassedOn() {
+  return NotAppendedError(absl::StatusCode::kResourceExhausted,
+                          "too many requests are being passed on to the leader; try again later",
+                          v1::ErrorDetail::REASON_BUSY);
+}
+
 absl::Status UpStreamEnded() {
   return MakeError(
       absl::StatusCode::kUnavailable,
@@ -46,7 +52,7 @@ void AppendStream::OnReadDone(bool ok) {
         request_.cluster_time_ms() == 0) {
       request_.set_cluster_time_ms(node_->cluster_time_ms());
     }
-    give_up_ = RequestDeadline();
+    give_up_ = std::min(options_.deadline, Clock::now() + kRequestPatience);
     Take();
     return;
   }
@@ -69,22 +75,31 @@ void AppendStream::Take() {
   }
   if (!here_.has_value()) {
     const Node::Leader leader = node_->leader();
-    if (leader.is_here || options_.is_forwarded || node_->is_stopping()) {
-      here_ = true;
-    } else if (leader.address.empty()) {
+    const bool here = leader.is_here || options_.is_forwarded || node_->is_stopping();
+    if (!here && (leader.address.empty() || !OpenUpStream(leader.address))) {
       TakeLater();
       return;
-    } else {
-      here_ = false;
-      TakeThere(leader.address);
-      return;
     }
+    here_ = here;
   }
   if (*here_) {
     TakeHere();
   } else {
-    TakeThere("");
+    TakeThere();
   }
+}
+
+// False if the leader cannot be reached at the moment.
+bool AppendStream::OpenUpStream(const std::string& address) {
+  const std::shared_ptr<AppendStream> self = shared_from_this();
+  std::shared_ptr<Forwarder::Stream> up_stream = forwarder_->OpenStream(
+      address, options_.deadline,
+      {[self](const v1::AppendStreamResponse& response) { self->OnUpStreamResponse(response); },
+       [self](const absl::Status& status) { self->OnUpStreamEnd(status); }});
+  if (up_stream == nullptr) return false;
+  std::lock_guard lock(mutex_);
+  if (!is_finished_) up_stream_.swap(up_stream);
+  return true;
 }
 
 void AppendStream::TakeLater() {
@@ -115,7 +130,7 @@ void AppendStream::TakeHere() {
     unanswered_.push_back({request_.ByteSizeLong(), std::nullopt});
     unanswered_bytes_ += unanswered_.back().bytes;
   }
-  node_->Append(std::move(request_), RequestDeadline(),
+  node_->Append(std::move(request_), give_up_,
                 [self = shared_from_this(), number](const Answer& answer) {
                   self->OnAnswer(number, answer);
                 });
@@ -128,30 +143,23 @@ void AppendStream::TakeHere() {
   Begin(operations);
 }
 
-void AppendStream::TakeThere(const std::string& address) {
-  std::shared_ptr<Forwarder::Stream> up_stream;
-  if (!address.empty()) {
-    const std::shared_ptr<AppendStream> self = shared_from_this();
-    up_stream = forwarder_->OpenStream(
-        address, options_.deadline,
-        {[self](const v1::AppendStreamResponse& response) { self->OnUpStreamResponse(response); },
-         [self](const absl::Status& status) { self->OnUpStreamEnd(status); }});
-  }
+void AppendStream::TakeThere() {
   Operations operations;
   {
     std::lock_guard lock(mutex_);
-    if (up_stream != nullptr && !is_finished_) up_stream_ = std::move(up_stream);
     unanswered_.push_back({request_.ByteSizeLong(), std::nullopt});
     unanswered_bytes_ += unanswered_.back().bytes;
-    if (up_stream_ != nullptr) up_stream_->Append(request_);
+    if (up_stream_ != nullptr && !up_stream_->Append(request_)) {
+      // Nothing after it is taken: what the leader answers is told by its place.
+      unanswered_.back().answer = TooMuchPassedOn();
+      is_closed_ = true;
+      up_stream_->CloseRequests();
+      AnswerInOrder();
+    }
     is_reading_ = false;
     operations = Decide();
   }
   Begin(operations);
-}
-
-Clock::time_point AppendStream::RequestDeadline() const {
-  return std::min(options_.deadline, Clock::now() + kRequestPatience);
 }
 
 void AppendStream::OnAnswer(uint64_t number, const Answer& answer) {

@@ -58,9 +58,9 @@ class AppendStream : public grpc::ServerBidiReactor<v1::AppendRequest, v1::Appen
 
   void Take();
   void TakeHere();
-  void TakeThere(const std::string& address);
+  bool OpenUpStream(const std::string& address);
+  void TakeThere();
   void TakeLater();
-  std::chrono::steady_clock::time_point RequestDeadline() const;
   void OnAnswer(uint64_t number, const Answer& answer);
   void OnUpStreamResponse(const v1::AppendStreamResponse& response);
   void OnUpStreamEnd(const absl::Status& status);
@@ -77,7 +77,7 @@ class AppendStream : public grpc::ServerBidiReactor<v1::AppendRequest, v1::Appen
   // Of the one read and the one write that may be under way.
   v1::AppendRequest request_;
   v1::AppendStreamResponse writing_;
-  std::chrono::steady_clock::time_point give_up_;  // For want of a leader.
+  std::chrono::steady_clock::time_point give_up_;  // Of the request just read.
   std::unique_ptr<grpc::Alarm> alarm_;
 
   std::mutex mutex_;
@@ -90,7 +90,7 @@ class AppendStream : public grpc::ServerBidiReactor<v1::AppendRequest, v1::Appen
   absl::Status failure_;
   bool is_reading_ = true;  // Or handles what was read.
   bool is_writing_ = false;
-  bool is_closed_ = false;  // The client sends no more.
+  bool is_closed_ = false;  // Nothing more is taken.
   bool is_finished_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "server/request.h"
+#include "server/thread_name.h"
 #include "wire/status.h"
 
 namespace distlog {
@@ -41,6 +42,7 @@ EventLoop::EventLoop(const Node::Options& options, const World& world)
       appends_({.max_batch_bytes = options.limits.max_batch_bytes}, world.admission) {}
 
 void EventLoop::Run() {
+  NameThread("event-loop");
   while (!stop_) HandleBurst(world_.inbox->Take(NextDeadline()));
   Inbox::Burst rest = world_.inbox->Close();
   for (auto& request : rest.appends) appends_.Add(std::move(request));
@@ -130,7 +132,9 @@ void EventLoop::StartReads(std::vector<ReadQueue::Barrier> barriers, paxos::Effe
 
 void EventLoop::Propose(paxos::Effects* effects) {
   if (!appends_.has_waiting()) return;
-  if (!replica_.has_value() || !replica_->is_leading() || !apply_status_.ok()) {
+  // While a leadership is renewed nothing can be proposed, but soon can again, or never: until then
+  // they wait.
+  if (!replica_.has_value() || !replica_->claimed().has_value() || !apply_status_.ok()) {
     appends_.FailWaiting(NotLeading(), &answers_);
     return;
   }

@@ -16,6 +16,7 @@
 #include "server/peer_channel.h"
 #include "server/peer_service.h"
 #include "server/server_options.h"
+#include "server/thread_name.h"
 #include "wire/status.h"
 #include "wire/value.h"
 
@@ -210,6 +211,7 @@ GenesisSpread::~GenesisSpread() {
 }
 
 void GenesisSpread::Run() {
+  NameThread("genesis-spread");
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, kSpreadInterval, [this] { return stopping_; })) {
     lock.unlock();

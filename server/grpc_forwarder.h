@@ -11,10 +11,16 @@
 
 namespace distlog {
 
-// Connects when first needed. Refuses (RESOURCE_EXHAUSTED, not_appended) what would make its
-// unanswered requests more than `max_bytes`.
+struct ForwarderLimits {
+  // Of requests that are not answered, or that wait to be sent on a stream. More are refused with
+  // RESOURCE_EXHAUSTED and not_appended.
+  size_t max_bytes = 64 << 20;
+  size_t max_requests = 100'000;
+};
+
+// Connects when first needed.
 std::unique_ptr<Forwarder> MakeGrpcForwarder(std::shared_ptr<grpc::ChannelCredentials> credentials,
-                                             size_t max_bytes = 64 << 20);
+                                             const ForwarderLimits& limits = {});
 
 }  // namespace distlog
 

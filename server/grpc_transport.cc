@@ -7,6 +7,7 @@
 
 #include "glog/logging.h"
 #include "server/peer_channel.h"
+#include "server/thread_name.h"
 
 namespace distlog {
 namespace {
@@ -163,6 +164,7 @@ void GrpcTransport::WakeDialer() {
 }
 
 void GrpcTransport::RunDialer() {
+  NameThread("dialer");
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     must_dial_ = false;

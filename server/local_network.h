@@ -77,6 +77,12 @@ class LocalNetwork {
     }
   }
 
+  // Loses what `drop` says of it. Null: nothing.
+  void Drop(std::function<bool(const paxos::Message&)> drop) {
+    std::lock_guard lock(mutex_);
+    drop_ = std::move(drop);
+  }
+
   uint64_t members_set(size_t index) const {
     std::lock_guard lock(mutex_);
     const auto found = members_set_.find(index);
@@ -96,6 +102,7 @@ class LocalNetwork {
     if (to == nodes_.end() || cut_off_.contains(envelope.from) || cut_off_.contains(envelope.to)) {
       return;
     }
+    if (drop_ != nullptr && drop_(envelope.message)) return;
     std::vector<paxos::Envelope> one;
     one.push_back(std::move(envelope));
     to->second->OnReceive(std::move(one));
@@ -104,6 +111,7 @@ class LocalNetwork {
   mutable std::mutex mutex_;
   std::map<paxos::ReplicaId, Node*> nodes_;
   std::set<paxos::ReplicaId> cut_off_;
+  std::function<bool(const paxos::Message&)> drop_;
   std::map<size_t, uint64_t> members_set_;
 };
 
@@ -113,8 +121,11 @@ class LocalCluster {
  public:
   explicit LocalCluster(size_t size, Store::Options store_options = {},
                         Node::Limits limits = Node::Limits(),
-                        std::vector<std::string> addresses = {})
-      : store_options_(store_options), limits_(limits), addresses_(std::move(addresses)) {
+                        std::vector<std::string> addresses = {}, paxos::Options protocol = {})
+      : store_options_(store_options),
+        limits_(limits),
+        protocol_(protocol),
+        addresses_(std::move(addresses)) {
     static int clusters = 0;
     const std::string dir = testing::TempDir() + "/cluster" + std::to_string(getpid()) + "_" +
                             std::to_string(++clusters);
@@ -189,6 +200,7 @@ class LocalCluster {
     ASSERT_EQ(store.status(), absl::OkStatus());
     Node::Options options;
     options.limits = limits_;
+    options.protocol = protocol_;
     options.address = addresses_[index];
     options.data_dir = dirs_[index];
     nodes_[index] = std::make_unique<Node>(options, *std::move(store), ports_[index].get());
@@ -197,6 +209,7 @@ class LocalCluster {
 
   const Store::Options store_options_;
   const Node::Limits limits_;
+  const paxos::Options protocol_;
   std::vector<std::string> addresses_;
   std::vector<std::string> dirs_;
   LocalNetwork network_;

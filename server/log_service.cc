@@ -6,6 +6,7 @@
 #include "proto/distlog/v1/log.grpc.pb.h"
 #include "server/append_stream.h"
 #include "server/leader_call.h"
+#include "server/leader_watch.h"
 #include "server/read_stream.h"
 #include "server/reader_pool.h"
 #include "server/request.h"
@@ -59,7 +60,8 @@ class LogService : public v1::Log::CallbackService {
         forwarder_(forwarder),
         options_(options),
         streams_(options.max_streams),
-        readers_(options.reader_threads) {}
+        readers_(options.reader_threads),
+        watch_(node, forwarder) {}
 
   grpc::ServerUnaryReactor* Append(grpc::CallbackServerContext* context,
                                    const v1::AppendRequest* request,
@@ -95,6 +97,7 @@ class LogService : public v1::Log::CallbackService {
   const LogServiceOptions options_;
   StreamCount streams_;
   ReaderPool readers_;
+  LeaderWatch watch_;
 };
 
 grpc::ServerUnaryReactor* LogService::Append(grpc::CallbackServerContext* context,

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,9 +47,10 @@ std::vector<std::string> FreeAddresses(size_t count) {
 
 class LogServiceTest : public testing::Test {
  protected:
-  void StartCluster(size_t size, LogServiceOptions options = {}) {
+  void StartCluster(size_t size, LogServiceOptions options = {}, paxos::Options protocol = {}) {
     addresses_ = FreeAddresses(size);
-    cluster_ = std::make_unique<LocalCluster>(size, Store::Options(), Node::Limits(), addresses_);
+    cluster_ = std::make_unique<LocalCluster>(size, Store::Options(), Node::Limits(), addresses_,
+                                              protocol);
     cluster_->Assign();
     for (size_t i = 0; i < size; ++i) {
       forwarders_.push_back(MakeGrpcForwarder(grpc::InsecureChannelCredentials()));
@@ -141,6 +143,65 @@ TEST_F(LogServiceTest, ARequestThatWasPassedOnIsNotPassedOnAgain) {
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   ASSERT_TRUE(DetailOf(status).has_value());
   EXPECT_TRUE(DetailOf(status)->not_appended());
+}
+
+// A leader that takes what is passed on, but is cut off from its followers, can never answer. The
+// one that passed it on follows another leader by then: that is all there is to wait for.
+class CutOffLeaderTest : public LogServiceTest {
+ protected:
+  void SetUp() override {
+    // Long enough for the requests to be at the old leader before anybody notices.
+    paxos::Options protocol;
+    protocol.heartbeat_interval = std::chrono::milliseconds(500);
+    StartCluster(3, {}, protocol);
+    leader_ = cluster_->Leader();
+    follower_ = (leader_ + 1) % 3;
+    ASSERT_EQ(Append(follower_, "before").status(), absl::OkStatus());
+    cluster_->network().CutOff(LocalCluster::IdOf(leader_), true);
+  }
+
+  size_t leader_ = 0;
+  size_t follower_ = 0;
+};
+
+TEST_F(CutOffLeaderTest, WhatMayNotBeRepeatedEndsAsUnknownWithTheLeadersName) {
+  auto plain = std::async(std::launch::async, [&] { return Append(follower_, "plain").status(); });
+  const auto context = Context();
+  const auto stream = stub(follower_).AppendStream(context.get());
+  v1::AppendRequest request;
+  request.add_payloads("streamed");
+  stream->Write(request);
+  v1::AppendStreamResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  for (const absl::Status& status : {plain.get(), FromGrpc(stream->Finish())}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    ASSERT_TRUE(DetailOf(status).has_value()) << status;
+    EXPECT_FALSE(DetailOf(status)->not_appended()) << status;
+    EXPECT_EQ(std::string(status.message()),
+              "the leader at " + addresses_[leader_] +
+                  " did not answer, and another replica leads now: the request may or may not have "
+                  "taken effect");
+  }
+}
+
+// A copy of what carries a producer and a sequence is harmless, and so is one of an opening.
+TEST_F(CutOffLeaderTest, WhatMayBeRepeatedIsPassedOnToTheNewLeader) {
+  auto opened = std::async(std::launch::async, [&] {
+    v1::OpenProducerRequest request;
+    request.set_name("p");
+    request.set_nonce(5);
+    v1::OpenProducerResponse response;
+    const auto context = Context();
+    return FromGrpc(stub(follower_).OpenProducer(context.get(), request, &response));
+  });
+  v1::AppendRequest request;
+  request.add_payloads("once");
+  request.set_producer("q");
+  request.set_sequence(1);
+  v1::AppendResponse response;
+  const auto context = Context();
+  EXPECT_EQ(FromGrpc(stub(follower_).Append(context.get(), request, &response)), absl::OkStatus());
+  EXPECT_EQ(opened.get(), absl::OkStatus());
 }
 
 TEST_F(LogServiceTest, OpenProducerAtAFollowerIsPassedOn) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "glog/logging.h"
+#include "server/thread_name.h"
 
 namespace distlog {
 namespace {
@@ -99,6 +100,7 @@ uint64_t LineWriter::dropped() const {
 }
 
 void LineWriter::Drain(const std::shared_ptr<State>& state) {
+  NameThread("log-writer");
   std::unique_lock lock(state->mutex);
   while (true) {
     state->changed.wait(lock, [&] { return state->stop || !state->lines.empty(); });

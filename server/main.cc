@@ -17,9 +17,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "server/logging.h"
 #include "server/server.h"
 #include "server/server_options.h"
+#include "server/thread_name.h"
 #include "server/version.h"
 
 namespace distlog {
@@ -88,6 +90,7 @@ int Serve(ServerOptions options, const sigset_t& signals) {
   auto* const stop = new std::promise<void>;  // Never deleted: its thread outlives this function.
   // The second signal ends the process at once, whatever it does.
   std::thread([signals, stop] {
+    NameThread("signals");
     WaitFor(signals);
     stop->set_value();
     WaitFor(signals);
@@ -110,6 +113,8 @@ int Serve(ServerOptions options, const sigset_t& signals) {
 
 int Main(int argc, char** argv) {
   umask(077);
+  // Some builds of the library look for cycles in the order of locks, at a cost for each lock.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const sigset_t signals = BlockStopSignals();  // Before the first thread, which is the log's.
   StartLogging(argv[0]);
   const absl::StatusOr<ServerOptions> options =

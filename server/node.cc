@@ -1,8 +1,10 @@
 #include "server/node.h"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -43,6 +45,22 @@ paxos::ReplicaId SelfOf(const Identity& identity) {
   return paxos::kNoReplica;
 }
 
+// When the last entry was made, as a time of this process; none if there is no entry.
+std::optional<Published::TimePoint> TimeOfLastEntry(const Store& store,
+                                                    const Sequencer& sequencer) {
+  const uint64_t last = sequencer.last_position();
+  if (last < sequencer.first_position()) return std::nullopt;
+  const absl::StatusOr<std::vector<LogEntry>> entries = store.ReadEntries(last, last, 1);
+  // Damage is told to whoever reads it.
+  if (!entries.ok() || entries->empty()) return std::nullopt;
+  const auto age = std::chrono::system_clock::now().time_since_epoch() -
+                   std::chrono::milliseconds(entries->back().timestamp_ms);
+  // The clock of the leader that made it may have been ahead of this one.
+  return std::chrono::steady_clock::now() -
+         std::max(std::chrono::duration_cast<std::chrono::steady_clock::duration>(age),
+                  std::chrono::steady_clock::duration::zero());
+}
+
 // Tells its status when the last one lets go of it.
 struct Reply {
   ~Reply() { promise.set_value(status); }
@@ -72,6 +90,8 @@ struct Node::Rep {
   Inbox inbox{kMaxPeerBytes};
   Admission admission{options.limits.max_inflight_requests, options.limits.max_inflight_bytes};
   Admission reading{options.limits.max_waiting_reads, SIZE_MAX};
+  // Apart: a subscriber that is sent away would ask again at once.
+  Admission subscribing{options.limits.max_waiting_reads, SIZE_MAX};
   Published published;
   std::atomic<bool> stopping{false};
   std::atomic<bool> disk_full{false};
@@ -141,6 +161,9 @@ absl::Status Node::Rep::Join() {
   self = static_cast<uint64_t>(id);
   cluster_id = store->identity().cluster_id;
   const auto log = std::make_shared<RecoveredLog>(*std::move(recovered));
+  published.Update([time = TimeOfLastEntry(*store, log->sequencer)](Published::State* state) {
+    state->last_applied = time;
+  });
   inbox.Post([&](Inbox::Burst* burst) {
     burst->calls.push_back([this, id, log] { loop->Join(id, std::move(*log)); });
   });
@@ -324,12 +347,12 @@ Node::Bounds Node::LocalBounds() const {
 void Node::WaitBeyond(uint64_t last, std::chrono::steady_clock::time_point deadline,
                       std::function<void(Bounds)> done) {
   const Bounds bounds = LocalBounds();
-  if (bounds.last > last || rep_->stopping || !rep_->reading.Enter(0)) {
+  if (bounds.last > last || rep_->stopping || !rep_->subscribing.Enter(0)) {
     done(bounds);
     return;
   }
   ReadQueue::Waiter waiter{last, deadline, [rep = rep_.get(), done = std::move(done)](Bounds now) {
-                             rep->reading.Leave(0);
+                             rep->subscribing.Leave(0);
                              done(now);
                            }};
   if (!rep_->inbox.Post(

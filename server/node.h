@@ -38,7 +38,7 @@ class Node : public TransportListener {
     size_t max_inflight_bytes = 64 << 20;  // Appends taken and not answered.
     size_t max_inflight_requests = 100'000;
     size_t max_batch_bytes = 1 << 20;    // Of a value; one larger request goes alone.
-    size_t max_waiting_reads = 100'000;  // ReadBarrier and WaitBeyond.
+    size_t max_waiting_reads = 100'000;  // ReadBarrier, and as many of WaitBeyond.
     // Appends are refused while the disk has less than twice this left.
     uint64_t disk_reserve_bytes = 64 << 20;
   };

@@ -3,9 +3,11 @@
 
 #include "server/node.h"
 
+#include <atomic>
 #include <future>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -278,6 +280,30 @@ TEST(NodeTest, WhoeverWaitsForMoreIsToldWhenItCanBeRead) {
   EXPECT_EQ(nothing.get_future().get().last, 1u);
 }
 
+// Whoever waits for new entries asks again as soon as it is answered: sent away because of others,
+// who wait for a quorum, it would do so without end.
+TEST(NodeTest, ReadsThatWaitForAQuorumDoNotTurnSubscribersAway) {
+  Node::Limits limits;
+  limits.max_waiting_reads = 1;
+  LocalCluster cluster(3, {}, limits);
+  cluster.network().Drop([](const paxos::Message&) { return true; });
+  cluster.Assign();
+  std::promise<void> barrier;
+  cluster.node(0).ReadBarrier(Soon(),
+                              [&](const absl::StatusOr<Node::Bounds>&) { barrier.set_value(); });
+  EXPECT_EQ(Detail(Barrier(cluster.node(0)).status()).reason(), v1::ErrorDetail::REASON_BUSY);
+  std::atomic<bool> answered{false};
+  std::promise<void> waiter;
+  cluster.node(0).WaitBeyond(0, Soon(), [&](Node::Bounds) {
+    answered = true;
+    waiter.set_value();
+  });
+  EXPECT_FALSE(answered);
+  cluster.Stop(0, std::chrono::milliseconds(1));
+  barrier.get_future().get();
+  waiter.get_future().get();
+}
+
 // The others go on without a leader that is gone, and it catches up when it is back, with what it
 // had.
 TEST(NodeTest, AReplicaThatWasAwayCatchesUp) {
@@ -302,6 +328,75 @@ TEST(NodeTest, AReplicaThatWasAwayCatchesUp) {
   cluster.node(first).FillStatus(&one);
   cluster.node(second).FillStatus(&two);
   EXPECT_EQ(one.start_counter(), two.start_counter() + 1);
+}
+
+// Its age is known from the log itself, as nothing new is applied where there is no quorum.
+TEST(NodeTest, TheAgeOfWhatWasAppliedLastIsKnownAfterARestart) {
+  LocalCluster cluster(3);
+  cluster.Assign();
+  const auto age_ms = [&] {
+    v1::ServerStatus status;
+    cluster.node(0).FillStatus(&status);
+    return status.last_applied_age_ms();
+  };
+  const auto begin = std::chrono::system_clock::now();
+  ASSERT_EQ(Append(cluster.node(cluster.Leader()), Request({"x"})).status(), absl::OkStatus());
+  LocalCluster::WaitFor([&] { return cluster.node(0).LocalBounds().last == 1; });
+  for (size_t i = 0; i < 3; ++i) cluster.Stop(i, std::chrono::milliseconds(0));
+  cluster.Restart(0);
+  LocalCluster::WaitFor([&] { return cluster.node(0).LocalBounds().last == 1; });
+  EXPECT_GE(age_ms(), 0);
+  EXPECT_LE(age_ms(), std::chrono::duration_cast<std::chrono::milliseconds>(
+                          std::chrono::system_clock::now() - begin)
+                              .count() +
+                          1);
+}
+
+TEST(NodeTest, NothingWasAppliedBeforeTheFirstEntry) {
+  LocalCluster cluster(3);
+  cluster.network().Drop([](const paxos::Message&) { return true; });
+  cluster.Assign();
+  v1::ServerStatus status;
+  cluster.node(0).FillStatus(&status);
+  EXPECT_EQ(status.last_applied_age_ms(), -1);
+}
+
+// A leader that meets a promise which somebody left behind goes above it. What came in meanwhile is
+// not sent away: it would come back at once.
+TEST(NodeTest, AppendsWaitWhileTheirLeaderRenewsItsBallot) {
+  paxos::Options protocol;
+  protocol.progress_timeout = std::chrono::minutes(10);
+  LocalCluster cluster(3, {}, {}, {}, protocol);
+  cluster.Assign();
+  const size_t index = cluster.Leader();
+  Node& leader = cluster.node(index);
+  ASSERT_EQ(Append(leader, Request({"before"})).status(), absl::OkStatus());
+  // It is content, so that it may renew.
+  LocalCluster::WaitFor([&] {
+    v1::ServerStatus status;
+    leader.FillStatus(&status);
+    return status.heard_size() == 3 && status.content();
+  });
+  v1::ServerStatus status;
+  leader.FillStatus(&status);
+  cluster.network().Drop([](const paxos::Message& message) {
+    return std::holds_alternative<paxos::Prepare>(message);
+  });
+  const paxos::ReplicaId other = LocalCluster::IdOf((index + 1) % 3);
+  const paxos::Ballot ballot{status.ballot().round(), LocalCluster::IdOf(index)};
+  const paxos::Ballot higher{ballot.round + 5, other};
+  leader.OnReceive({paxos::Envelope{other, ballot.owner, paxos::Nack{ballot, higher}}});
+  LocalCluster::WaitFor([&] { return !leader.leader().is_here; });
+  std::future<AppendResult> append = StartAppend(leader, Request({"meanwhile"}));
+  // The loop answers this one after it has looked at the append.
+  std::promise<Node::Bounds> turn;
+  leader.WaitBeyond(100, Clock::now(), [&](Node::Bounds bounds) { turn.set_value(bounds); });
+  turn.get_future().get();
+  cluster.network().Drop(nullptr);
+  const AppendResult result = append.get();
+  ASSERT_EQ(result.status(), absl::OkStatus());
+  EXPECT_EQ(result->first_position(), 2u);
+  EXPECT_TRUE(leader.leader().is_here);
 }
 
 // More than one segment, so that cuts and checkpoints are made on the way; then everything from

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/thread_name.h"
+
 namespace distlog {
 
 ReaderPool::ReaderPool(int threads) {
@@ -26,6 +28,7 @@ void ReaderPool::Run(std::function<void()> task) {
 }
 
 void ReaderPool::Loop() {
+  NameThread("reader");
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stop_ || !tasks_.empty(); });

@@ -286,6 +286,8 @@ void Server::Stop() {
   if (parts_->node != nullptr) parts_->node->Stop(patience);
   if (parts_->peer_service != nullptr) parts_->peer_service->CloseStreams();
   if (parts_->transport != nullptr) parts_->transport->Stop();
+  // What is not answered would hold the shutdown up for as long as its callers have patience.
+  if (parts_->forwarder != nullptr) parts_->forwarder->Stop(kShutdownPatience);
   if (parts_->server != nullptr) {
     parts_->server->Shutdown(std::chrono::system_clock::now() + kShutdownPatience);
     parts_->server->Wait();

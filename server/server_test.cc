@@ -4,8 +4,10 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -236,6 +238,21 @@ TEST_F(ServerTest, ADirectoryThatWasFoundRegressedIsNeverServedAgain) {
   ASSERT_FALSE(server.ok());
   EXPECT_EQ(server.status().message(),
             "data directory " + dir + " must not be used again: replica 1 has regressed.");
+}
+
+// As an operator who looks at `top -H` or at a core dump wants it.
+TEST_F(ServerTest, ThreadsHaveNames) {
+  StartServers(1);
+  std::set<std::string> missing = {"event-loop", "storage",      "supplier",      "reader",
+                                   "dialer",     "leader-watch", "genesis-spread"};
+  // A thread names itself when it begins to run.
+  while (!missing.empty()) {
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::string name;
+      std::getline(std::ifstream(task.path() / "comm") >> std::ws, name);
+      missing.erase(name);
+    }
+  }
 }
 
 // Two servers can share neither a directory nor a port, and the second one says so.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/logging.h"
+#include "server/thread_name.h"
 
 namespace distlog {
 namespace {
@@ -77,6 +78,7 @@ void StorageThread::Stop() {
 }
 
 void StorageThread::Loop() {
+  NameThread("storage");
   bool stop = false;
   while (!stop) {
     std::deque<Task> tasks;

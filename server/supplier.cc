@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/thread_name.h"
+
 namespace distlog {
 namespace {
 
@@ -37,6 +39,7 @@ void Supplier::Stop() {
 }
 
 void Supplier::Loop() {
+  NameThread("supplier");
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stop_ || !orders_.empty(); });

@@ -2,7 +2,11 @@
 // leader at a chosen fdatasync.
 
 #include <csignal>
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "tests/e2e/fixture.h"
@@ -13,13 +17,52 @@ namespace {
 
 class CrashTest : public EndToEnd {
  protected:
-  Load::Options LoadOptions() {
+  // Something that kills, and starts again what it killed.
+  using Fault = std::function<absl::Status()>;
+
+  // Load until each of `faults` has struck, with so many appends before it, and a little longer.
+  void ExpectNothingLost(uint64_t appends, const std::vector<Fault>& faults) {
     Load::Options options;
     options.endpoints = cluster_->endpoints();
-    return options;
+    Load load(options);
+    for (size_t i = 0; i < faults.size(); ++i) {
+      ASSERT_TRUE(load.AwaitProgress(appends)) << "before fault " << i + 1;
+      const absl::Status status = faults[i]();
+      ASSERT_TRUE(status.ok()) << "fault " << i + 1 << ": " << status;
+    }
+    ASSERT_TRUE(load.AwaitProgress(100));
+    load.Stop();
+    ExpectAllIn(load.history());
   }
 
-  void ExpectNothingLost(const History& history) {
+  Fault KillAll() {
+    return [this] {
+      cluster_->KillAll();
+      return cluster_->StartAll();
+    };
+  }
+
+  Fault KillLeaderAtSync(int n) {
+    return [this, n] {
+      const int leader = Leader();
+      Command strace;
+      strace.arguments = {"/usr/bin/strace",
+                          "-f",
+                          "-qq",
+                          "-o/dev/null",
+                          "-etrace=fdatasync",
+                          "-esignal=none",
+                          absl::StrCat("-einject=fdatasync:signal=SIGKILL:when=", n),
+                          absl::StrCat("-p", cluster_->process(leader)->pid())};
+      const auto tracer = Process::Start(strace);
+      EXPECT_EQ(cluster_->process(leader)->Wait(), 128 + SIGKILL)
+          << "n=" << n << ": " << tracer->error();
+      return cluster_->Start(leader);
+    };
+  }
+
+ private:
+  void ExpectAllIn(const History& history) {
     const auto equal = cluster_->AwaitEqual();
     ASSERT_TRUE(equal.ok()) << equal.status();
     EXPECT_GT(history.acknowledged(), 0u);
@@ -35,16 +78,7 @@ class CrashTest : public EndToEnd {
 TEST_F(CrashTest, NothingAcknowledgedIsLostWhenAllThreeAreKilledUnderLoad) {
   StartCluster();
   if (HasFatalFailure()) return;
-  Load load(LoadOptions());
-  for (int round = 0; round < 3; ++round) {
-    ASSERT_TRUE(load.AwaitProgress(500)) << "round " << round;
-    cluster_->KillAll();
-    const absl::Status started = cluster_->StartAll();
-    ASSERT_TRUE(started.ok()) << started;
-  }
-  ASSERT_TRUE(load.AwaitProgress(100));
-  load.Stop();
-  ExpectNothingLost(load.history());
+  ExpectNothingLost(500, std::vector(3, KillAll()));
 }
 
 TEST_F(CrashTest, NothingAcknowledgedIsLostWhenTheOnlyReplicaIsKilledUnderLoad) {
@@ -52,16 +86,7 @@ TEST_F(CrashTest, NothingAcknowledgedIsLostWhenTheOnlyReplicaIsKilledUnderLoad) 
   options.server_flags = {"--dev"};
   cluster_ = std::make_unique<Cluster>(options);
   ASSERT_TRUE(cluster_->StartAll().ok());
-  Load load(LoadOptions());
-  for (int round = 0; round < 4; ++round) {
-    ASSERT_TRUE(load.AwaitProgress(300)) << "round " << round;
-    cluster_->KillAll();
-    const absl::Status started = cluster_->StartAll();
-    ASSERT_TRUE(started.ok()) << started;
-  }
-  ASSERT_TRUE(load.AwaitProgress(100));
-  load.Stop();
-  ExpectNothingLost(load.history());
+  ExpectNothingLost(300, std::vector(4, KillAll()));
 }
 
 // The moments around a sync are those where an order of writes and messages can be wrong.
@@ -69,28 +94,7 @@ TEST_F(CrashTest, NothingAcknowledgedIsLostWhenTheOnlyReplicaIsKilledUnderLoad) 
 TEST_F(CrashTest, NothingAcknowledgedIsLostWhenTheLeaderDiesAtItsNthSync) {
   StartCluster();
   if (HasFatalFailure()) return;
-  Load load(LoadOptions());
-  for (const int n : {1, 2, 7}) {
-    ASSERT_TRUE(load.AwaitProgress(100)) << "n=" << n;
-    const int leader = Leader();
-    Command strace;
-    strace.arguments = {"/usr/bin/strace",
-                        "-f",
-                        "-qq",
-                        "-o/dev/null",
-                        "-etrace=fdatasync",
-                        "-esignal=none",
-                        absl::StrCat("-einject=fdatasync:signal=SIGKILL:when=", n),
-                        absl::StrCat("-p", cluster_->process(leader)->pid())};
-    const auto tracer = Process::Start(strace);
-    EXPECT_EQ(cluster_->process(leader)->Wait(), 128 + SIGKILL)
-        << "n=" << n << ": " << tracer->error();
-    const absl::Status started = cluster_->Start(leader);
-    ASSERT_TRUE(started.ok()) << started;
-  }
-  ASSERT_TRUE(load.AwaitProgress(100));
-  load.Stop();
-  ExpectNothingLost(load.history());
+  ExpectNothingLost(100, {KillLeaderAtSync(1), KillLeaderAtSync(2), KillLeaderAtSync(7)});
 }
 
 }  // namespace
