@@ -88,7 +88,7 @@ Client::~Client() = default;
 
 AppendResult Client::Append(std::vector<std::string> payloads, const AppendOptions& options) {
   const absl::Time deadline = absl::Now() + options_.timeout;
-  const v1::AppendRequest request = ToRequest(std::move(payloads), options);
+  v1::AppendRequest request = ToRequest(std::move(payloads), options);
   const bool has_producer = !options.producer.empty();
   Attempts attempts(has_producer);
   Backoff backoff(members_->NextSeed());
@@ -104,6 +104,7 @@ AppendResult Client::Append(std::vector<std::string> payloads, const AppendOptio
     SetDeadline(
         has_producer ? std::min(deadline, absl::Now() + options_.attempt_timeout) : deadline,
         &context);
+    request.set_cluster_id(members_->cluster_id());
     v1::AppendResponse response;
     last = StatusFrom(v1::Log::NewStub(target->channel)->Append(&context, request, &response),
                       target->address);
@@ -131,6 +132,7 @@ absl::StatusOr<v1::OpenProducerResponse> Client::OpenProducer(const std::string&
       Repeat(*members_, options_, [&](const Target& target, absl::Time attempt_deadline) {
         grpc::ClientContext context;
         SetDeadline(attempt_deadline, &context);
+        request.set_cluster_id(members_->cluster_id());
         return StatusFrom(
             v1::Log::NewStub(target.channel)->OpenProducer(&context, request, &response),
             target.address);
@@ -145,6 +147,7 @@ absl::StatusOr<v1::EndResponse> Client::End(bool local) {
   const auto send = [&](const Target& target, absl::Time attempt_deadline) {
     grpc::ClientContext context;
     SetDeadline(attempt_deadline, &context);
+    request.set_cluster_id(members_->cluster_id());
     return FromGrpc(v1::Log::NewStub(target.channel)->End(&context, request, &response));
   };
   absl::Status status;
@@ -202,7 +205,7 @@ InitResult Client::Init(const std::vector<std::string>& addresses) {
 absl::Status Client::Read(const ReadRange& range, const EntriesCallback& callback) {
   Cursor cursor(range, /*follow=*/false, callback);
   const auto open = [&](const Target& target) {
-    return ReadStream::Read(target, cursor.ToReadRequest());
+    return ReadStream::Read(target, cursor.ToReadRequest(members_->cluster_id()));
   };
   return range.local ? cursor.RunOnce(*members_, options_, open)
                      : cursor.Run(*members_, options_, open);
@@ -224,7 +227,7 @@ absl::Status Client::Subscribe(const SubscribeRange& range, const EntriesCallbac
   }
   Cursor cursor({.from = from}, /*follow=*/true, callback);
   return cursor.Run(*members_, options_, [&](const Target& target) {
-    return ReadStream::Subscribe(target, cursor.ToSubscribeRequest());
+    return ReadStream::Subscribe(target, cursor.ToSubscribeRequest(members_->cluster_id()));
   });
 }
 

@@ -187,6 +187,49 @@ TEST(ClientTest, AnEmptyServerIsToldApartFromASilentOne) {
   EXPECT_EQ(client->Init(cluster.endpoints()).status.code(), absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(ClientTest, AServerOfAnotherClusterAmongTheEndpointsIsPassedOver) {
+  FakeCluster ours(3), other(1, /*assigned=*/true, 'x');
+  // Whoever answers first: the other one leads its cluster, and says so at once.
+  for (int i = 0; i < 20; ++i) {
+    const auto client = ClientOf({other.endpoint(1), ours.endpoint(2), ours.endpoint(3)});
+    const AppendResult result = client->Append({"a"});
+    ASSERT_EQ(result.outcome, Outcome::kDone) << result.status;
+    const auto status = client->Status();
+    ASSERT_TRUE(status.ok()) << status.status();
+    EXPECT_EQ(status->members_size(), 3);
+  }
+  EXPECT_EQ(ours.entries().size(), 20u);
+  EXPECT_TRUE(other.entries().empty());
+}
+
+TEST(ClientTest, AsManyEndpointsOfOneClusterAsOfAnotherAreRefusedByName) {
+  FakeCluster ours(3), other(1, /*assigned=*/true, 'x');
+  for (int i = 0; i < 20; ++i) {
+    const auto client = ClientOf({ours.endpoint(1), other.endpoint(1)});
+    const AppendResult result = client->Append({"a"});
+    EXPECT_EQ(result.outcome, Outcome::kNotDone);
+    for (const absl::Status& status : {result.status, client->Status().status()}) {
+      EXPECT_EQ(ReasonOf(status), v1::ErrorDetail::REASON_WRONG_CLUSTER) << status;
+      const std::string message(status.message());
+      EXPECT_NE(message.find(ours.endpoint(1)), std::string::npos) << message;
+      EXPECT_NE(message.find(other.endpoint(1)), std::string::npos) << message;
+    }
+  }
+  EXPECT_TRUE(ours.entries().empty());
+  EXPECT_TRUE(other.entries().empty());
+}
+
+TEST(ClientTest, AClientStaysWithItsClusterWhenOnlyAnotherOneAnswers) {
+  FakeCluster ours(3), other(1, /*assigned=*/true, 'x');
+  const auto client = ClientOf({ours.endpoint(1), ours.endpoint(2), other.endpoint(1)},
+                               /*timeout=*/absl::Seconds(1));
+  ASSERT_EQ(client->Append({"a"}).outcome, Outcome::kDone);
+  for (int id = 1; id <= 3; ++id) ours.Stop(id);
+  const AppendResult result = client->Append({"b"});
+  EXPECT_EQ(ReasonOf(result.status), v1::ErrorDetail::REASON_NO_LEADER) << result.status;
+  EXPECT_TRUE(other.entries().empty());
+}
+
 TEST(ClientTest, AReadGoesOnWhereItBroke) {
   FakeCluster cluster(3);
   const Strings all = {"a", "b", "c", "d", "e", "f", "g", "h"};

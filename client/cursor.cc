@@ -20,8 +20,9 @@ constexpr absl::Duration kIdleSilence = absl::Seconds(3);
 Cursor::Cursor(const ReadRange& range, bool follow, const EntriesCallback& callback)
     : range_(range), follow_(follow), callback_(callback), next_(range.from), to_(range.to) {}
 
-v1::ReadRequest Cursor::ToReadRequest() const {
+v1::ReadRequest Cursor::ToReadRequest(const std::string& cluster_id) const {
   v1::ReadRequest request;
+  request.set_cluster_id(cluster_id);
   request.set_from(next_);
   request.set_to(to_);
   if (range_.count != 0) request.set_count(range_.count - taken_);
@@ -29,8 +30,9 @@ v1::ReadRequest Cursor::ToReadRequest() const {
   return request;
 }
 
-v1::SubscribeRequest Cursor::ToSubscribeRequest() const {
+v1::SubscribeRequest Cursor::ToSubscribeRequest(const std::string& cluster_id) const {
   v1::SubscribeRequest request;
+  request.set_cluster_id(cluster_id);
   request.set_from(next_);
   return request;
 }

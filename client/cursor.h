@@ -28,9 +28,9 @@ class Cursor {
   // Consumes one stream of the first endpoint that can be reached.
   absl::Status RunOnce(Members& members, const ClientOptions& options, const Open& open);
 
-  // For what is still missing.
-  v1::ReadRequest ToReadRequest() const;
-  v1::SubscribeRequest ToSubscribeRequest() const;
+  // For what is still missing, of this cluster.
+  v1::ReadRequest ToReadRequest(const std::string& cluster_id) const;
+  v1::SubscribeRequest ToSubscribeRequest(const std::string& cluster_id) const;
 
  private:
   // Until the stream ends, the callback says false, or nothing has come for `silence`.

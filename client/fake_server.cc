@@ -45,6 +45,11 @@ class LogService final : public v1::Log::Service {
 
   grpc::Status Read(grpc::ServerContext* context, const v1::ReadRequest* request,
                     grpc::ServerWriter<v1::ReadResponse>* writer) override {
+    // Whom a local read asks may not be known yet.
+    if (request->consistency() != v1::CONSISTENCY_LOCAL) {
+      const absl::Status status = cluster_->RefuseOthers(request->cluster_id());
+      if (!status.ok()) return ToGrpc(status);
+    }
     const std::vector<std::string> entries = cluster_->entries();
     uint64_t to = request->to() == 0 ? entries.size() : request->to();
     to = std::min<uint64_t>(to, entries.size());
@@ -55,6 +60,8 @@ class LogService final : public v1::Log::Service {
 
   grpc::Status Subscribe(grpc::ServerContext* context, const v1::SubscribeRequest* request,
                          grpc::ServerWriter<v1::ReadResponse>* writer) override {
+    const absl::Status status = cluster_->RefuseOthers(request->cluster_id());
+    if (!status.ok()) return ToGrpc(status);
     uint64_t next = request->from();
     while (!context->IsCancelled()) {
       const std::vector<std::string> entries = cluster_->entries();
@@ -68,9 +75,10 @@ class LogService final : public v1::Log::Service {
     return grpc::Status::CANCELLED;
   }
 
-  grpc::Status End(grpc::ServerContext*, const v1::EndRequest*,
+  grpc::Status End(grpc::ServerContext*, const v1::EndRequest* request,
                    v1::EndResponse* response) override {
-    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_); !status.ok()) {
+    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_, request->cluster_id());
+        !status.ok()) {
       return ToGrpc(status);
     }
     response->set_first_position(1);
@@ -80,7 +88,8 @@ class LogService final : public v1::Log::Service {
 
   grpc::Status OpenProducer(grpc::ServerContext*, const v1::OpenProducerRequest* request,
                             v1::OpenProducerResponse* response) override {
-    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_); !status.ok()) {
+    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_, request->cluster_id());
+        !status.ok()) {
       return ToGrpc(status);
     }
     return ToGrpc(cluster_->Open(*request, response));
@@ -89,7 +98,10 @@ class LogService final : public v1::Log::Service {
  private:
   absl::Status Take(grpc::ServerContext* context, const v1::AppendRequest& request,
                     v1::AppendResponse* response) {
-    if (absl::Status status = cluster_->RefuseUnlessLeader(id_); !status.ok()) return status;
+    if (absl::Status status = cluster_->RefuseUnlessLeader(id_, request.cluster_id());
+        !status.ok()) {
+      return status;
+    }
     const Fault fault = cluster_->NextFault();
     if (fault == Fault::kRefuse) return Refusal(v1::ErrorDetail::REASON_NO_LEADER, 0, 0);
     if (fault == Fault::kFail) return absl::UnavailableError("cut before");
@@ -171,7 +183,8 @@ struct FakeCluster::Server {
   std::unique_ptr<grpc::Server> server;
 };
 
-FakeCluster::FakeCluster(int size, bool assigned) : assigned_(assigned) {
+FakeCluster::FakeCluster(int size, bool assigned, char id)
+    : cluster_id_(32, id), assigned_(assigned) {
   for (int id = 1; id <= size; ++id) {
     servers_.push_back(std::make_unique<Server>(this, id));
     servers_.back()->Start();
@@ -259,7 +272,16 @@ void FakeCluster::set_max_entry_bytes(uint64_t bytes) {
   max_entry_bytes_ = bytes;
 }
 
-absl::Status FakeCluster::RefuseUnlessLeader(uint64_t id) const {
+absl::Status FakeCluster::RefuseOthers(const std::string& cluster_id) const {
+  if (cluster_id == cluster_id_) return absl::OkStatus();
+  v1::ErrorDetail detail;
+  detail.set_not_appended(true);
+  detail.set_reason(v1::ErrorDetail::REASON_WRONG_CLUSTER);
+  return MakeError(absl::StatusCode::kFailedPrecondition, "this is another cluster", detail);
+}
+
+absl::Status FakeCluster::RefuseUnlessLeader(uint64_t id, const std::string& cluster_id) const {
+  if (absl::Status status = RefuseOthers(cluster_id); !status.ok()) return status;
   absl::MutexLock lock(&mutex_);
   if (id == leader_) return absl::OkStatus();
   v1::ErrorDetail detail;
@@ -329,7 +351,7 @@ absl::Status FakeCluster::Form(const v1::InitRequest& request, v1::InitResponse*
   if (static_cast<size_t>(request.addresses_size()) != servers_.size() || !entries_.empty()) {
     return absl::FailedPreconditionError("these servers belong to another cluster");
   }
-  response->set_cluster_id(std::string(32, '\x1f'));
+  response->set_cluster_id(cluster_id_);
   response->set_formed(!assigned_);
   response->set_leader_id(leader_);
   assigned_ = true;
@@ -344,7 +366,7 @@ v1::ServerStatus FakeCluster::StatusLocked(uint64_t id) const {
   status.set_max_request_bytes((4 << 20) - (64 << 10));
   status.set_assigned(assigned_);
   if (!assigned_) return status;
-  status.set_cluster_id(std::string(32, '\x1f'));
+  status.set_cluster_id(cluster_id_);
   status.set_replica_id(id);
   status.set_leader_id(leader_);
   status.mutable_ballot()->set_round(round_);

@@ -34,7 +34,7 @@ enum class Fault {
 // Thread-safe.
 class FakeCluster {
  public:
-  explicit FakeCluster(int size, bool assigned = true);
+  explicit FakeCluster(int size, bool assigned = true, char id = '\x1f');
   ~FakeCluster();
 
   std::vector<std::string> endpoints() const;
@@ -54,11 +54,12 @@ class FakeCluster {
   void Fence(const std::string& producer);
   void set_max_entry_bytes(uint64_t bytes);
 
-  // For the services.
+  // For the services, which insist on requests that name this cluster: the client always knows it.
   Fault NextFault();
   absl::Status Apply(const v1::AppendRequest& request, v1::AppendResponse* response);
   absl::Status Open(const v1::OpenProducerRequest& request, v1::OpenProducerResponse* response);
-  absl::Status RefuseUnlessLeader(uint64_t id) const;
+  absl::Status RefuseOthers(const std::string& cluster_id) const;
+  absl::Status RefuseUnlessLeader(uint64_t id, const std::string& cluster_id) const;
   v1::ServerStatus StatusOf(uint64_t id) const;
   v1::StatusResponse FullStatus(uint64_t id) const;
   void Move();
@@ -75,6 +76,7 @@ class FakeCluster {
 
   v1::ServerStatus StatusLocked(uint64_t id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
+  const std::string cluster_id_;
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<Server>> servers_;
   bool assigned_ ABSL_GUARDED_BY(mutex_);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "client/common_cluster.h"
 #include "client/verdict.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
@@ -90,6 +91,15 @@ struct Members::Inquiry {
     return answers;
   }
 
+  // What the servers that have answered belong to.
+  std::vector<Membership> Memberships() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    std::vector<Membership> memberships;
+    for (const Question* answer : Answers()) {
+      memberships.push_back({answer->address, answer->response.self().cluster_id()});
+    }
+    return memberships;
+  }
+
   // Waits for an answer that `enough` is content with; after any answer of a cluster member only a
   // moment longer; until all have answered or failed at the latest. Cancels the rest.
   template <typename Predicate>
@@ -145,6 +155,11 @@ std::vector<std::string> Members::addresses() const {
 std::string Members::leader() const {
   absl::MutexLock lock(&mutex_);
   return leader_;
+}
+
+std::string Members::cluster_id() const {
+  absl::MutexLock lock(&mutex_);
+  return cluster_id_;
 }
 
 std::optional<Limits> Members::limits() const {
@@ -222,17 +237,30 @@ std::vector<std::string> Members::Learn(absl::Time deadline, absl::Status* troub
   const absl::Time until = std::min(deadline, absl::Now() + kQuestionTimeout);
   const auto inquiry = StartInquiry(addresses(), /*self_only=*/true, until);
   absl::MutexLock inquiry_lock(&inquiry->mutex);
-  inquiry->Await(until,
-                 [](const v1::StatusResponse& response) { return response.self().is_leader(); });
+  // While the cluster is not known every endpoint counts, for a server of another one to show.
+  const std::string cluster = cluster_id();
+  inquiry->Await(until, [&](const v1::StatusResponse& response) {
+    return response.self().is_leader() && response.self().cluster_id() == cluster;
+  });
 
   absl::MutexLock lock(&mutex_);
+  if (cluster_id_.empty()) {
+    const absl::StatusOr<std::string> common = CommonCluster(inquiry->Memberships());
+    if (!common.ok()) {
+      *trouble = common.status();
+      return {};
+    }
+    cluster_id_ = *common;
+  }
   std::vector<std::string> members, unassigned, silent;
   // Of the leaders named, the one of the highest ballot: others were leaders once.
   std::tuple<uint64_t, uint64_t, bool> best{0, 0, false};
   leader_.clear();
   for (const auto& question : inquiry->questions) {
     const v1::ServerStatus& self = question->response.self();
-    if (!question->answered || !question->status.ok()) {
+    const bool answered = question->answered && question->status.ok();
+    // Where a server of another cluster answers the member does not.
+    if (!answered || (self.assigned() && self.cluster_id() != cluster_id_)) {
       silent.push_back(question->address);
       continue;
     }
@@ -280,7 +308,7 @@ absl::StatusOr<Target> Members::Find(absl::Time deadline, const absl::Notificati
       if (std::optional<Target> target = Connect(address, deadline)) return *target;
     }
     const std::vector<std::string> members = Learn(deadline, &trouble);
-    if (ReasonOf(trouble) == v1::ErrorDetail::REASON_UNASSIGNED) return trouble;
+    if (trouble.code() == absl::StatusCode::kFailedPrecondition) return trouble;
     const std::string address = leader();
     if (!address.empty()) {
       if (std::optional<Target> target = Connect(address, deadline)) return *target;
@@ -336,12 +364,14 @@ absl::StatusOr<v1::StatusResponse> Members::Ask(absl::Time deadline) {
   do {
     const auto inquiry = StartInquiry(endpoints_, /*self_only=*/false, deadline);
     absl::MutexLock inquiry_lock(&inquiry->mutex);
-    inquiry->Await(deadline,
-                   [](const v1::StatusResponse& response) { return response.self().assigned(); });
+    // Every endpoint counts, for a server of another cluster to show.
+    inquiry->Await(deadline, [](const v1::StatusResponse&) { return false; });
     const auto answers = inquiry->Answers();
     if (!answers.empty()) {
-      const auto member = std::find_if(answers.begin(), answers.end(), [](const auto* answer) {
-        return answer->response.self().assigned();
+      const absl::StatusOr<std::string> common = CommonCluster(inquiry->Memberships());
+      if (!common.ok()) return common.status();
+      const auto member = std::find_if(answers.begin(), answers.end(), [&](const auto* answer) {
+        return !common->empty() && answer->response.self().cluster_id() == *common;
       });
       const v1::StatusResponse& response =
           (member == answers.end() ? answers.front() : *member)->response;

@@ -49,6 +49,9 @@ class Backoff {
 // or the deadline has passed. `stop` may be null.
 bool Pause(absl::Duration duration, absl::Time deadline, const absl::Notification* stop);
 
+// All of one cluster: the first one that is found. A server that turns out to belong to another one
+// is not asked.
+//
 // Thread-safe. Every function that waits does so until its deadline at most, or until `stop` (which
 // may be null) is notified.
 class Members {
@@ -59,8 +62,8 @@ class Members {
   Members(std::vector<std::string> endpoints, uint64_t seed);
 
   // The leader; or, if that one cannot be reached, a member that passes requests on.
-  // FAILED_PRECONDITION if all servers say that they belong to no cluster, UNAVAILABLE if the
-  // deadline passes.
+  // FAILED_PRECONDITION if all servers say that they belong to no cluster, or as many to one as to
+  // another; UNAVAILABLE if the deadline passes.
   absl::StatusOr<Target> Find(absl::Time deadline, const absl::Notification* stop = nullptr);
 
   // Any member but those named: for a read of what they have lost. UNAVAILABLE if there is none
@@ -74,9 +77,12 @@ class Members {
   // not lead.
   void Failed(const Target& target, const absl::Status& error);
 
-  // Asks all given endpoints what they know. The first answer of a member of a cluster, or else
-  // any.
+  // Asks all given endpoints what they know. An answer of a member of the cluster that most of them
+  // belong to, or else any. FAILED_PRECONDITION as for Find.
   absl::StatusOr<v1::StatusResponse> Ask(absl::Time deadline);
+
+  // The one that requests are for, known once Find has found a server; empty before.
+  std::string cluster_id() const;
 
   // Set once any server has answered Find or Ask.
   std::optional<Limits> limits() const;
@@ -101,7 +107,8 @@ class Members {
   mutable absl::Mutex mutex_;
   std::vector<std::string> addresses_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_ ABSL_GUARDED_BY(mutex_);
-  std::string leader_ ABSL_GUARDED_BY(mutex_);  // Its address; empty: not known.
+  std::string leader_ ABSL_GUARDED_BY(mutex_);      // Its address; empty: not known.
+  std::string cluster_id_ ABSL_GUARDED_BY(mutex_);  // Empty: not known yet. Never changes again.
   std::optional<Limits> limits_ ABSL_GUARDED_BY(mutex_);
   std::mt19937_64 seeds_ ABSL_GUARDED_BY(mutex_);
 };

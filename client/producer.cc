@@ -245,6 +245,7 @@ void Producer::FormRequest() {
   } while (!pending_.empty() && request.callbacks.size() < options_.max_request_entries &&
            request.bytes + pending_.front().payload.size() <= max_bytes);
   pending_bytes_ -= request.bytes;
+  message->set_cluster_id(client_->members().cluster_id());
   message->set_producer(options_.name);
   message->set_epoch(*options_.epoch);
   message->set_sequence(options_.next_sequence);

@@ -46,6 +46,8 @@ bool MayPass(const absl::Status& status) {
     case v1::ErrorDetail::REASON_NO_LEADER:
     case v1::ErrorDetail::REASON_BUSY:
     case v1::ErrorDetail::REASON_STOPPING:
+    // Another server has taken the place of a member: the others are still there.
+    case v1::ErrorDetail::REASON_WRONG_CLUSTER:
     // An earlier request may still be under way; it closes the gap.
     case v1::ErrorDetail::REASON_SEQUENCE_GAP:
       return true;

@@ -44,6 +44,21 @@ TEST_F(CliTest, AppendTakesArgumentsOrStandardInput) {
   EXPECT_EQ(Out({"read", "--raw"}), "one\ntwo words\n\nall of\nthis\n5\n6\n\n8\n");
 }
 
+// It is no empty entry, and not to be waited for.
+TEST_F(CliTest, AStandardInputThatIsClosedIsAnError) {
+  Out({"append", "one"});
+  for (const std::string mode : {"", " --lines"}) {
+    Command command;
+    command.arguments = {"/bin/sh", "-c",
+                         absl::StrCat("exec ", Binaries::OfTest().distlog, " --endpoints=",
+                                      cluster_->endpoint(0), " append", mode, " <&-")};
+    const Finished finished = RunToEnd(command);
+    EXPECT_EQ(finished.status, 1) << finished.err;
+    EXPECT_THAT(finished.err, HasSubstr("cannot read standard input"));
+  }
+  EXPECT_EQ(Out({"read", "--raw"}), "one\n");
+}
+
 TEST_F(CliTest, AppendAndReadSpeakJson) {
   const auto appended = Lines(Out({"--output=json", "append", "one", "two"}));
   ASSERT_EQ(appended.size(), 2u);
