@@ -142,7 +142,8 @@ class Store {
   struct SealedSegment {
     paxos::Slot first = 0;
     paxos::Slot last = 0;
-    std::string damage;  // A sentence, from when it is found until it is repaired. Empty: none.
+    std::string damage;    // A sentence, from when it is found until it is repaired. Empty: none.
+    uint64_t rebuilt = 0;  // How often it was, ever.
   };
   std::vector<SealedSegment> sealed_segments() const;
 

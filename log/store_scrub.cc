@@ -12,7 +12,10 @@ std::vector<Store::SealedSegment> Store::sealed_segments() const {
   std::vector<SealedSegment> sealed;
   for (const auto& place : rep_->row) {
     if (!place->sealed) continue;
-    sealed.push_back({.first = place->first, .last = place->entry.last(), .damage = place->damage});
+    sealed.push_back({.first = place->first,
+                      .last = place->entry.last(),
+                      .damage = place->damage,
+                      .rebuilt = place->entry.rebuilt()});
   }
   return sealed;
 }
