@@ -77,6 +77,18 @@ void FindProblems(const v1::StatusResponse& response, Overview* overview) {
           Named(member), " is ", Count(overview->chosen_through - status.chosen_through(), "slot"),
           " behind"));
     }
+    for (const v1::DamagedSegment& damaged : status.damaged_segments()) {
+      problems.push_back(absl::StrCat(
+          Named(member), " has damage in slots ", damaged.first_slot(), " to ", damaged.last_slot(),
+          damaged.repair_error().empty() ? ", which is being repaired: "
+                                         : ", which cannot be repaired yet: ",
+          Escaped(damaged.repair_error().empty() ? damaged.damage() : damaged.repair_error())));
+    }
+    if (status.repaired_segments() > 0) {
+      problems.push_back(absl::StrCat(Named(member), " has repaired ",
+                                      Count(status.repaired_segments(), "damaged segment"),
+                                      " since it started: look at its disk"));
+    }
     if (!status.last_error().empty()) {
       problems.push_back(absl::StrCat(Named(member), " reported ", Ago(status.last_error_age_ms()),
                                       ": ", Escaped(status.last_error())));
@@ -154,15 +166,19 @@ std::string MemberJson(const v1::MemberStatus& member, const Overview& overview)
                    ",\"applied_through\":", number(status.applied_through()),
                    ",\"first_position\":", number(status.first_position()),
                    ",\"last_position\":", number(status.last_position())),
-      absl::StrCat(",\"lag_entries\":", number(LagOf(member, overview)),
-                   ",\"last_applied_age_ms\":", age(status.last_applied_age_ms()),
-                   ",\"disk_used_bytes\":", number(status.disk_used_bytes()),
-                   ",\"disk_free_bytes\":", number(status.disk_free_bytes()), ",\"digest\":",
-                   number(status.digest()), ",\"uuid\":", JsonString(Uuid(status.uuid())),
-                   ",\"version\":", JsonString(status.version()),
-                   ",\"last_error\":", JsonString(status.last_error()),
-                   ",\"last_error_age_ms\":", age(status.last_error_age_ms()),
-                   ",\"unreachable_reason\":", JsonString(member.unreachable_reason()), "}"));
+      absl::StrCat(
+          ",\"lag_entries\":", number(LagOf(member, overview)),
+          ",\"last_applied_age_ms\":", age(status.last_applied_age_ms()),
+          ",\"disk_used_bytes\":", number(status.disk_used_bytes()),
+          ",\"disk_free_bytes\":", number(status.disk_free_bytes()),
+          ",\"digest\":", number(status.digest()), ",\"uuid\":", JsonString(Uuid(status.uuid())),
+          ",\"version\":", JsonString(status.version()),
+          ",\"last_error\":", JsonString(status.last_error()),
+          ",\"last_error_age_ms\":", age(status.last_error_age_ms()),
+          ",\"damaged_segments\":", number(static_cast<uint64_t>(status.damaged_segments_size())),
+          ",\"repaired_segments\":", number(status.repaired_segments()),
+          ",\"scrub_completed_age_ms\":", age(status.scrub_completed_age_ms()),
+          ",\"unreachable_reason\":", JsonString(member.unreachable_reason()), "}"));
 }
 
 std::string UnassignedText(const v1::ServerStatus& self) {

@@ -101,6 +101,25 @@ TEST(OverviewTest, TheLeaderIsTheOneThatSaysSoInTheHighestBallot) {
               ElementsAre("nobody leads at the moment", HasSubstr("replica 1")));
 }
 
+TEST(OverviewTest, DamageAndItsRepairAreProblems) {
+  v1::StatusResponse response = Healthy();
+  v1::ServerStatus* status = response.mutable_members(1)->mutable_status();
+  v1::DamagedSegment* damaged = status->add_damaged_segments();
+  damaged->set_first_slot(10);
+  damaged->set_last_slot(18);
+  damaged->set_damage("slot 12: bad checksum");
+  status->set_repaired_segments(2);
+  EXPECT_THAT(
+      Summarize(response).problems,
+      ElementsAre("replica 2 at 127.0.0.1:4602 has damage in slots 10 to 18, which is being "
+                  "repaired: slot 12: bad checksum",
+                  "replica 2 at 127.0.0.1:4602 has repaired 2 damaged segments since it started: "
+                  "look at its disk"));
+  damaged->set_repair_error("no other member can be reached");
+  EXPECT_THAT(Summarize(response).problems[0],
+              HasSubstr("slots 10 to 18, which cannot be repaired yet: no other member"));
+}
+
 TEST(OverviewTest, StatusIsOneScreen) {
   v1::StatusResponse response = Healthy();
   Lose(2, &response);
@@ -137,13 +156,15 @@ TEST(OverviewTest, StatusJsonHasAllKeysAlsoOfAnUnreachableMember) {
       "\"lag_entries\":\"0\",\"last_applied_age_ms\":\"3000\",\"disk_used_bytes\":\"2048\","
       "\"disk_free_bytes\":\"0\",\"digest\":\"0\","
       "\"uuid\":\"01010101-0101-0101-0101-010101010101\",\"version\":\"\",\"last_error\":\"\","
-      "\"last_error_age_ms\":\"-1\",\"unreachable_reason\":\"\"},"
+      "\"last_error_age_ms\":\"-1\",\"damaged_segments\":\"0\",\"repaired_segments\":\"0\","
+      "\"scrub_completed_age_ms\":\"0\",\"unreachable_reason\":\"\"},"
       "{\"id\":\"3\",\"address\":\"127.0.0.1:4603\",\"role\":\"voter\",\"reachable\":false,"
       "\"is_leader\":false,\"leader_id\":\"\",\"chosen_through\":\"\",\"applied_through\":\"\","
       "\"first_position\":\"\",\"last_position\":\"\",\"lag_entries\":\"\","
       "\"last_applied_age_ms\":\"\",\"disk_used_bytes\":\"\",\"disk_free_bytes\":\"\","
       "\"digest\":\"\",\"uuid\":\"\",\"version\":\"\",\"last_error\":\"\","
-      "\"last_error_age_ms\":\"\",\"unreachable_reason\":\"connection refused\"}]}\n");
+      "\"last_error_age_ms\":\"\",\"damaged_segments\":\"\",\"repaired_segments\":\"\","
+      "\"scrub_completed_age_ms\":\"\",\"unreachable_reason\":\"connection refused\"}]}\n");
 }
 
 TEST(OverviewTest, ElectionStatusTellsEveryView) {

@@ -329,6 +329,16 @@ Status WriteFile(Env* env, const std::string& path, const Slice& bytes, bool syn
   return status.ok() ? closed : status;
 }
 
+Status EmptyDir(Env* env, const std::string& dir) {
+  std::vector<std::string> names;
+  Status status = env->GetChildren(dir, &names);
+  for (const std::string& name : names) {
+    if (!status.ok()) break;
+    if (name != "." && name != "..") status = env->RemoveFile(dir + "/" + name);
+  }
+  return status;
+}
+
 absl::Status ToAbsl(const Status& status, const std::string& object) {
   if (status.ok()) return absl::OkStatus();
   const std::string sentence = absl::StrCat(object, ": ", status.ToString());

@@ -3,7 +3,9 @@
 #ifndef DISTLOG_LOG_ENV_H_
 #define DISTLOG_LOG_ENV_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -49,6 +51,13 @@ leveldb::Logger* QuietLogger();
 // Makes `path` with `bytes` in it, durable on return if `sync`. Replaces a file of that name.
 leveldb::Status WriteFile(Env* env, const std::string& path, const leveldb::Slice& bytes,
                           bool sync);
+
+// Removes the files in `dir`, which has no directories in it.
+leveldb::Status EmptyDir(Env* env, const std::string& dir);
+
+// Called with the bytes read or written since the call before by work that can wait. Returns when
+// it may go on; false: it is to give up.
+using Pace = std::function<bool(size_t bytes)>;
 
 // `status` of something done to `object` as an absl::Status: DataLoss for a missing file or damage,
 // ResourceExhausted for a full disk, Unavailable for any other error of the disk.

@@ -20,6 +20,9 @@ std::string_view View(const leveldb::Slice& slice) { return {slice.data(), slice
 // No write goes farther beyond the others than this: the caller's window is far smaller.
 constexpr paxos::Slot kMaxGap = 1 << 24;
 
+// Read between two calls of a Pace.
+constexpr size_t kPacedBytes = 1 << 20;
+
 leveldb::Options DbOptions(const Segment::Options& options) {
   leveldb::Options db;
   db.env = options.env;
@@ -56,7 +59,7 @@ struct Segment::Seen {
   uint32_t count;
 };
 
-Segment::Segment(std::string dir, paxos::Slot first, std::unique_ptr<leveldb::DB> db, bool sync)
+Segment::Segment(std::string dir, paxos::Slot first, std::shared_ptr<leveldb::DB> db, bool sync)
     : dir_(std::move(dir)),
       first_(first),
       db_(std::move(db)),
@@ -65,16 +68,11 @@ Segment::Segment(std::string dir, paxos::Slot first, std::unique_ptr<leveldb::DB
       stored_through_(first - 1) {}
 
 absl::Status Segment::Create(const Options& options, const std::string& dir) {
-  std::vector<std::string> names;
   if (!options.env->FileExists(dir)) {
     const leveldb::Status made = options.env->CreateDir(dir);
     if (!made.ok()) return ToAbsl(made, dir);
   }
-  leveldb::Status status = options.env->GetChildren(dir, &names);
-  for (const std::string& name : names) {
-    if (!status.ok()) break;
-    if (name != "." && name != "..") status = options.env->RemoveFile(dir + "/" + name);
-  }
+  leveldb::Status status = EmptyDir(options.env, dir);
   if (!status.ok()) return ToAbsl(status, dir);
   leveldb::Options db_options = DbOptions(options);
   db_options.create_if_missing = true;
@@ -85,14 +83,20 @@ absl::Status Segment::Create(const Options& options, const std::string& dir) {
   return ToAbsl(status, dir);
 }
 
-absl::StatusOr<std::unique_ptr<Segment>> Segment::Open(const Options& options,
-                                                       const std::string& dir, paxos::Slot first) {
+absl::StatusOr<std::shared_ptr<leveldb::DB>> Segment::OpenDb(const Options& options,
+                                                             const std::string& dir) {
   if (!options.env->FileExists(dir)) return absl::DataLossError(absl::StrCat(dir, " is missing"));
   leveldb::DB* db = nullptr;
-  leveldb::Status status = leveldb::DB::Open(DbOptions(options), dir, &db);
+  const leveldb::Status status = leveldb::DB::Open(DbOptions(options), dir, &db);
   if (!status.ok()) return ToAbsl(status, dir);
-  return std::unique_ptr<Segment>(
-      new Segment(dir, first, std::unique_ptr<leveldb::DB>(db), options.sync));
+  return std::shared_ptr<leveldb::DB>(db);
+}
+
+absl::StatusOr<std::unique_ptr<Segment>> Segment::Open(const Options& options,
+                                                       const std::string& dir, paxos::Slot first) {
+  absl::StatusOr<std::shared_ptr<leveldb::DB>> db = OpenDb(options, dir);
+  if (!db.ok()) return db.status();
+  return std::make_unique<Segment>(dir, first, *std::move(db), options.sync);
 }
 
 absl::Status Segment::Damaged(paxos::Slot slot, const std::string& what) const {
@@ -111,8 +115,10 @@ void Segment::Note(const RecordHeader& header) {
   bytes_ += kRecordHeaderBytes + header.payload_bytes;
 }
 
-absl::StatusOr<std::vector<Segment::Seen>> Segment::ReadAll(const Owner& owner, paxos::Slot last) {
+absl::StatusOr<std::vector<Segment::Seen>> Segment::ReadAll(const Owner& owner, paxos::Slot last,
+                                                            const Pace& pace) {
   std::vector<Seen> records;
+  size_t unpaced = 0;
   const std::unique_ptr<leveldb::Iterator> it(db_->NewIterator(ScanOptions()));
   for (it->SeekToFirst(); it->Valid(); it->Next()) {
     const std::optional<RecordKey> key = DecodeKey(View(it->key()));
@@ -135,6 +141,9 @@ absl::StatusOr<std::vector<Segment::Seen>> Segment::ReadAll(const Owner& owner, 
                        .index = header->index,
                        .count = header->count});
     Note(*header);
+    unpaced += it->value().size();
+    if (unpaced < kPacedBytes || pace == nullptr) continue;
+    if (!pace(std::exchange(unpaced, 0))) return absl::CancelledError(dir_ + ": stopped reading");
   }
   // An iterator skips a block that it cannot read, and only this tells.
   if (!it->status().ok()) return ToAbsl(it->status(), dir_);
@@ -176,8 +185,9 @@ absl::Status Segment::FollowChain(const std::vector<Seen>& records, const Chain&
   return absl::OkStatus();
 }
 
-absl::Status Segment::Verify(const Owner& owner, paxos::Slot last, const Chain& known) {
-  absl::StatusOr<std::vector<Seen>> records = ReadAll(owner, last);
+absl::Status Segment::Verify(const Owner& owner, paxos::Slot last, const Chain& known,
+                             const Pace& pace) {
+  absl::StatusOr<std::vector<Seen>> records = ReadAll(owner, last, pace);
   if (!records.ok()) return records.status();
   for (const Seen& seen : *records) {
     if (seen.count == 0) return Damaged(seen.slot, "its record is of a write of none");

@@ -48,10 +48,16 @@ class Segment {
   static absl::StatusOr<std::unique_ptr<Segment>> Open(const Options& options,
                                                        const std::string& dir, paxos::Slot first);
 
+  // The same in two steps, for several Segments over one LevelDB, which can be open but once.
+  static absl::StatusOr<std::shared_ptr<leveldb::DB>> OpenDb(const Options& options,
+                                                             const std::string& dir);
+  Segment(std::string dir, paxos::Slot first, std::shared_ptr<leveldb::DB> db, bool sync);
+
   // Reads all of it. DataLoss unless it is whole: each record under its key, with good checksums,
   // of this owner, at or below `last` (if that is not 0); no write missing between the first and
-  // the last, each complete; and `known` among them, with that digest.
-  absl::Status Verify(const Owner& owner, paxos::Slot last, const Chain& known);
+  // the last, each complete; and `known` among them, with that digest. Cancelled: by `pace`.
+  absl::Status Verify(const Owner& owner, paxos::Slot last, const Chain& known,
+                      const Pace& pace = nullptr);
 
   // Makes the records durable, as write number `write`. Of two for one slot the later counts,
   // alone. After an error nobody knows what is on disk.
@@ -69,6 +75,7 @@ class Segment {
                     std::vector<paxos::AcceptedValue>* values) const;
 
   const std::string& dir() const { return dir_; }
+  const std::shared_ptr<leveldb::DB>& db() const { return db_; }
   paxos::Slot first() const { return first_; }
   const Chain& chain() const { return chain_; }
   paxos::Slot highest_slot() const { return highest_slot_; }  // first() - 1 if empty.
@@ -83,16 +90,14 @@ class Segment {
  private:
   struct Seen;
 
-  Segment(std::string dir, paxos::Slot first, std::unique_ptr<leveldb::DB> db, bool sync);
-
   absl::Status Damaged(paxos::Slot slot, const std::string& what) const;
-  absl::StatusOr<std::vector<Seen>> ReadAll(const Owner& owner, paxos::Slot last);
+  absl::StatusOr<std::vector<Seen>> ReadAll(const Owner& owner, paxos::Slot last, const Pace& pace);
   absl::Status FollowChain(const std::vector<Seen>& records, const Chain& known);
   void Note(const RecordHeader& header);
 
   const std::string dir_;
   const paxos::Slot first_;
-  const std::unique_ptr<leveldb::DB> db_;
+  const std::shared_ptr<leveldb::DB> db_;
   const bool sync_;
 
   Chain chain_;

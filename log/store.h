@@ -5,6 +5,7 @@
 #define DISTLOG_LOG_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,13 +46,15 @@ struct Recovered {
   std::vector<std::string> notes;  // What was wrong and is mended, a sentence each, for the log.
 };
 
-// Thread rules: Write, SaveMark, SaveCheckpoint, Assign and RememberPeer are called by one thread
-// at a time (the storage thread); NoteApplied and CutBefore by one thread (the event loop); the
-// const functions by any thread, at any time.
+// Thread rules: Write, SaveMark, SaveCheckpoint, Assign, RememberPeer and Adopt are called by one
+// thread at a time (the storage thread); NoteApplied and CutBefore by one thread (the event loop);
+// CheckSealed, Rebuild and RemoveReplaced by one thread (the scrub); the const functions by any
+// thread, at any time.
 //
 // Errors: DataLoss means that what is on disk cannot be what was made durable (a hole, a lost tail,
 // a bad checksum, another's record): the message names the object and what to do. After an error of
-// Write, SaveMark or SaveCheckpoint nobody knows what is on disk: the caller ends the process.
+// Write, SaveMark, SaveCheckpoint or Adopt nobody knows what is on disk: the caller ends the
+// process.
 class Store {
  public:
   struct Options {
@@ -113,7 +116,8 @@ class Store {
   // ---- Reading, from any thread. ----
 
   // The newest records of slots `first`..`through`, in order: up to max_bytes of payload, but at
-  // least one. The caller knows them stored here. DataLoss if one is missing or damaged.
+  // least one. The caller knows them stored here. DataLoss if one is missing or damaged: in a
+  // sealed segment, sealed_segments() tells so too.
   absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first,
                                                               paxos::Slot through,
                                                               size_t max_bytes) const;
@@ -123,8 +127,54 @@ class Store {
 
   // Entries from position `from` to `to` (at most what NoteApplied told and what is stored): up to
   // max_bytes of payload, but at least one. OutOfRange: `from` is below the first position.
+  // DataLoss as of ReadSlots.
   absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
                                                     size_t max_bytes) const;
+
+  // ---- Sealed segments: scrub and repair. ----
+  //
+  // Sealing a segment requires that each of its slots is chosen, stored and applied here
+  // (SaveCheckpoint), and no write reaches it afterwards. So whatever is damaged in it later is
+  // known to have been chosen: a value is chosen in one slot only (P1), any replica that has the
+  // slot chosen has the same one, and no promise, mark or vote rests on it. That is why it may be
+  // taken from others, which what is in an unsealed segment may not.
+
+  struct SealedSegment {
+    paxos::Slot first = 0;
+    paxos::Slot last = 0;
+    std::string damage;    // A sentence, from when it is found until it is repaired. Empty: none.
+    uint64_t rebuilt = 0;  // How often it was, ever.
+  };
+  std::vector<SealedSegment> sealed_segments() const;
+
+  // Reads all of the sealed segment that begins at `first`: records, index and checkpoint.
+  // DataLoss: it is damaged, which sealed_segments() tells from then on. Cancelled: by `pace`. Any
+  // other error: it could not be read, and nothing is known.
+  absl::Status CheckSealed(paxos::Slot first, const Pace& pace);
+
+  // Values that another replica has chosen: of the slots from `first` on, in order, at least one,
+  // none above `through`.
+  using FetchChosen = std::function<absl::StatusOr<std::vector<paxos::AcceptedValue>>(
+      paxos::Slot first, paxos::Slot through)>;
+  struct Rebuilt;
+
+  // Makes a whole copy of the damaged segment that begins at `first` beside it, of values fetched,
+  // or of its own if only its index or checkpoint is bad, and changes nothing else. The values are
+  // applied from the checkpoint before them, and must come to the state of the checkpoint after
+  // them; segments between the two that are damaged as well are in the result too. DataLoss: they
+  // do not, so that what was fetched is not what was chosen, or there is nothing to compare with.
+  // ResourceExhausted: less than `reserve_bytes` would be left on the disk. Cancelled: by `pace`.
+  // Errors of `fetch` as they are. After an error nothing is left of the copy.
+  absl::StatusOr<std::shared_ptr<const Rebuilt>> Rebuild(paxos::Slot first,
+                                                         const FetchChosen& fetch,
+                                                         uint64_t reserve_bytes, const Pace& pace);
+
+  // Puts what Rebuild made in the place of what is damaged, in one durable write. Neither promise
+  // nor mark changes. The next start may find the one or the other, and removes the rest.
+  absl::Status Adopt(const Rebuilt& rebuilt);
+
+  // Removes from the disk what Adopt replaced, as far as nobody reads it any more.
+  absl::Status RemoveReplaced();
 
   // ---- Peers. ----
 

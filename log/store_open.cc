@@ -152,6 +152,7 @@ Store::Rep::Rep(const Options& options, std::string dir, SideFile side)
 
 Store::Rep::~Rep() {
   row.clear();
+  replaced.clear();
   if (lock != nullptr) env->UnlockFile(lock);
 }
 
@@ -162,10 +163,12 @@ Segment::Options Store::Rep::segment_options() const {
           .sync = !options.unsafe_no_sync};
 }
 
-std::string Store::Rep::SegmentDir(paxos::Slot first) const {
+std::string Store::Rep::SegmentDir(paxos::Slot first, uint64_t rebuilt) const {
   char name[24];
   std::snprintf(name, sizeof(name), "%020llu", static_cast<unsigned long long>(first));
-  return absl::StrCat(dir, "/segments/", name);
+  std::string path = absl::StrCat(dir, "/segments/", name);
+  if (rebuilt > 0) absl::StrAppend(&path, ".", rebuilt);
+  return path;
 }
 
 Owner Store::Rep::owner() const {
@@ -202,7 +205,7 @@ absl::Status Store::Rep::OpenSegments() {
 absl::Status Store::Rep::OpenPlace(const v1::SegmentEntry& entry, std::vector<uint64_t>* writes) {
   auto place = std::make_shared<SegmentPlace>();
   place->first = entry.first();
-  place->dir = SegmentDir(entry.first());
+  place->dir = SegmentDir(entry.first(), entry.rebuilt());
   place->sealed = entry.sealed();
   place->entry = entry;
   row.push_back(place);
@@ -235,20 +238,24 @@ absl::Status Store::Rep::OpenPlace(const v1::SegmentEntry& entry, std::vector<ui
 }
 
 // A directory that is not listed is what a crash left of a segment's creation, if it has no
-// records. With records it was listed once: the list is an old one.
+// records. With records it was listed once: the list is an old one. But of a segment that was
+// rebuilt, or was about to be, the one that is not listed is of no use whatever it holds.
 absl::Status Store::Rep::CheckUnlisted() const {
   std::vector<std::string> names;
   leveldb::Status status = env->GetChildren(dir + "/segments", &names);
   for (const std::string& name : names) {
     if (!status.ok()) break;
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    if (name.find_first_not_of("0123456789.") != std::string::npos || name[0] == '.') continue;
     const std::string path = absl::StrCat(dir, "/segments/", name);
-    const bool is_listed = std::any_of(
-        side.contents.segments().begin(), side.contents.segments().end(),
-        [&](const v1::SegmentEntry& entry) { return SegmentDir(entry.first()) == path; });
+    bool is_listed = false;
+    bool is_rebuilt = name.find('.') != std::string::npos;
+    for (const v1::SegmentEntry& entry : side.contents.segments()) {
+      is_listed |= SegmentDir(entry.first(), entry.rebuilt()) == path;
+      is_rebuilt |= entry.rebuilt() > 0 && SegmentDir(entry.first()) == path;
+    }
     if (is_listed) continue;
     std::vector<std::string> files;
-    status = env->GetChildren(path, &files);
+    if (!is_rebuilt) status = env->GetChildren(path, &files);
     for (const std::string& file : files) {
       uint64_t size = 0;
       if (!status.ok()) break;
@@ -259,9 +266,7 @@ absl::Status Store::Rep::CheckUnlisted() const {
       }
     }
     // A creation at that slot starts over; one elsewhere would leave it for ever.
-    for (const std::string& file : files) {
-      if (status.ok() && file != "." && file != "..") status = env->RemoveFile(path + "/" + file);
-    }
+    if (status.ok()) status = EmptyDir(env, path);
     if (status.ok()) status = env->RemoveDir(path);
   }
   return ToAbsl(status, dir + "/segments");
@@ -288,21 +293,6 @@ absl::Status Store::Rep::CheckWrites(std::vector<uint64_t> writes) {
   }
   last_write = next - 1;
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> Store::Rep::ReadCheckpoint(const v1::SegmentEntry& entry) const {
-  const std::string path = SegmentDir(entry.first()) + "/checkpoint";
-  std::string bytes;
-  const leveldb::Status status = leveldb::ReadFileToString(env, path, &bytes);
-  if (!status.ok()) return ToAbsl(status, path);
-  v1::AppliedState state;
-  if (bytes.size() != entry.checkpoint_bytes() || Checksum(bytes) != entry.checkpoint_checksum()) {
-    return absl::DataLossError(absl::StrCat(path, " has a bad checksum"));
-  }
-  if (!state.ParseFromString(bytes) || state.applied_through() != entry.first() - 1) {
-    return absl::DataLossError(absl::StrCat(path, " is not the state before that segment"));
-  }
-  return bytes;
 }
 
 // The newest checkpoint is that of the first unsealed segment: saving one seals all before it. If

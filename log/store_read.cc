@@ -1,6 +1,8 @@
 // Reading, from any thread.
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -114,10 +116,86 @@ absl::StatusOr<Store::Rep::Pinned> Store::Rep::Pin(const std::shared_ptr<Segment
     const std::lock_guard guard(mutex);
     place->last_used = ++uses;
     if (place->segment != nullptr) return Pinned{place->segment, place->index};
+    if (place->is_unreadable) return absl::DataLossError(place->damage);
   }
   absl::StatusOr<Pinned> opened = OpenSealed(place.get());
   CloseUnused();
   return opened;
+}
+
+Segment::Chain SealedChain(const v1::SegmentEntry& entry) {
+  return {.last_write = entry.rebuilt() > 0 ? entry.rebuilt_writes() : entry.last_write(),
+          .digest = entry.digest()};
+}
+
+bool IsDamage(const absl::Status& status) {
+  const std::string message(status.message());
+  return absl::IsDataLoss(status) || message.find(std::strerror(EIO)) != std::string::npos;
+}
+
+// What could not be read of a sealed segment is chosen, so that others have it. (What has become
+// unreadable of an unsealed one may be more than that.)
+absl::Status Store::Rep::Lost(SegmentPlace* place, const absl::Status& status, bool is_unreadable) {
+  if (status.ok() || !IsDamage(status)) return status;
+  const std::lock_guard guard(mutex);
+  if (!place->sealed) return Regressed(dir, status);
+  place->damage = absl::StrCat("store ", dir, ": the segment of slots ", place->first, " to ",
+                               place->entry.last(), " is damaged: ", std::string(status.message()),
+                               ". The other members have the same entries, and it is to be "
+                               "repaired from them");
+  place->is_unreadable |= is_unreadable;
+  return absl::DataLossError(place->damage);
+}
+
+// The LevelDB of a sealed segment, opened unless it is already. With `opening` held.
+absl::StatusOr<std::unique_ptr<Segment>> Store::Rep::OpenRecords(SegmentPlace* place) {
+  std::shared_ptr<leveldb::DB> db = place->db.lock();
+  if (db == nullptr) {
+    absl::StatusOr<std::shared_ptr<leveldb::DB>> opened =
+        Segment::OpenDb(segment_options(), place->dir);
+    if (!opened.ok()) return opened.status();
+    db = *std::move(opened);
+    place->db = db;
+  }
+  return std::make_unique<Segment>(place->dir, place->first, std::move(db),
+                                   !options.unsafe_no_sync);
+}
+
+absl::Status Store::Rep::VerifyRecords(Segment* segment, const v1::SegmentEntry& entry,
+                                       const Pace& pace) {
+  const Segment::Chain sealed = SealedChain(entry);
+  const absl::Status status = segment->Verify(owner(), entry.last(), sealed, pace);
+  if (!status.ok()) return status;
+  if (segment->chain() != sealed || segment->stored_through() != entry.last()) {
+    return absl::DataLossError(absl::StrCat(segment->dir(), " is not what was sealed"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PositionIndex> Store::Rep::ReadIndex(const v1::SegmentEntry& entry) const {
+  const std::string path = SegmentDir(entry.first(), entry.rebuilt()) + "/index";
+  std::string bytes;
+  const leveldb::Status status = leveldb::ReadFileToString(env, path, &bytes);
+  if (!status.ok()) return ToAbsl(status, path);
+  if (bytes.size() != entry.index_bytes() || Checksum(bytes) != entry.index_checksum()) {
+    return absl::DataLossError(absl::StrCat(path, " has a bad checksum"));
+  }
+  return PositionIndex::Decode(bytes);
+}
+
+absl::StatusOr<std::string> Store::Rep::ReadCheckpoint(const v1::SegmentEntry& entry) const {
+  const std::string path = SegmentDir(entry.first(), entry.rebuilt()) + "/checkpoint";
+  std::string bytes;
+  const leveldb::Status status = leveldb::ReadFileToString(env, path, &bytes);
+  if (!status.ok()) return ToAbsl(status, path);
+  if (bytes.size() != entry.checkpoint_bytes() || Checksum(bytes) != entry.checkpoint_checksum()) {
+    return absl::DataLossError(absl::StrCat(path, " has a bad checksum"));
+  }
+  v1::AppliedState state;
+  if (!state.ParseFromString(bytes) || state.applied_through() != entry.first() - 1) {
+    return absl::DataLossError(absl::StrCat(path, " is not the state before that segment"));
+  }
+  return bytes;
 }
 
 // A sealed segment may have been damaged since it was sealed, and LevelDB would not tell
@@ -130,28 +208,15 @@ absl::StatusOr<Store::Rep::Pinned> Store::Rep::OpenSealed(SegmentPlace* place) {
     if (place->segment != nullptr) return Pinned{place->segment, place->index};
     entry = place->entry;
   }
-  absl::StatusOr<std::unique_ptr<Segment>> segment =
-      Segment::Open(segment_options(), place->dir, place->first);
-  if (!segment.ok()) return Regressed(dir, segment.status());
+  absl::StatusOr<std::unique_ptr<Segment>> segment = OpenRecords(place);
+  if (!segment.ok()) return Lost(place, segment.status());
   if (!place->verified) {
-    const Segment::Chain sealed = {entry.last_write(), entry.digest()};
-    absl::Status status = (*segment)->Verify(owner(), entry.last(), sealed);
-    if (status.ok() &&
-        ((*segment)->chain() != sealed || (*segment)->stored_through() != entry.last())) {
-      status = absl::DataLossError(absl::StrCat(place->dir, " is not what was sealed"));
-    }
-    if (!status.ok()) return Regressed(dir, status);
+    const absl::Status status = VerifyRecords(segment->get(), entry, /*pace=*/nullptr);
+    if (!status.ok()) return Lost(place, status);
     place->verified = true;
   }
-  const std::string path = place->dir + "/index";
-  std::string bytes;
-  const leveldb::Status read = leveldb::ReadFileToString(env, path, &bytes);
-  if (!read.ok()) return Regressed(dir, ToAbsl(read, path));
-  if (bytes.size() != entry.index_bytes() || Checksum(bytes) != entry.index_checksum()) {
-    return Regressed(dir, absl::DataLossError(absl::StrCat(path, " has a bad checksum")));
-  }
-  absl::StatusOr<PositionIndex> index = PositionIndex::Decode(bytes);
-  if (!index.ok()) return Regressed(dir, index.status());
+  absl::StatusOr<PositionIndex> index = ReadIndex(entry);
+  if (!index.ok()) return Lost(place, index.status());
   const std::lock_guard guard(mutex);
   place->segment = *std::move(segment);
   place->index = std::make_shared<PositionIndex>(*std::move(index));
@@ -160,18 +225,18 @@ absl::StatusOr<Store::Rep::Pinned> Store::Rep::OpenSealed(SegmentPlace* place) {
 
 void Store::Rep::CloseUnused() {
   for (;;) {
+    std::shared_ptr<SegmentPlace> oldest;  // Lives until it is closed.
     std::shared_ptr<Segment> segment;
     std::unique_lock<std::mutex> opening;
     {
       const std::lock_guard guard(mutex);
       size_t open = 0;
-      SegmentPlace* oldest = nullptr;
       for (const auto& place : row) {
         if (!place->sealed || place->segment == nullptr) continue;
         ++open;
         // Nobody can begin to use it while the mutex is held.
         if (place->segment.use_count() > 1) continue;
-        if (oldest == nullptr || place->last_used < oldest->last_used) oldest = place.get();
+        if (oldest == nullptr || place->last_used < oldest->last_used) oldest = place;
       }
       if (open <= options.open_segments || oldest == nullptr) return;
       opening = std::unique_lock(oldest->opening, std::try_to_lock);
@@ -202,7 +267,7 @@ absl::StatusOr<std::vector<paxos::AcceptedValue>> Store::ReadSlots(paxos::Slot f
     const size_t before = values.size();
     const absl::Status status = pinned->segment->Read(first, std::min(through, last),
                                                       /*allow_gaps=*/false, max_bytes, &values);
-    if (!status.ok()) return Regressed(rep.dir, status);
+    if (!status.ok()) return rep.Lost(place.get(), status);
     for (size_t i = before; i < values.size(); ++i) bytes += values[i].value.size();
     if (values.size() == before || bytes >= max_bytes || values.back().slot != last) break;
     first = last + 1;
@@ -229,7 +294,7 @@ absl::StatusOr<std::vector<paxos::AcceptedValue>> Store::ReadAccepted(paxos::Slo
     const paxos::Slot last = rep.LastOf(*place);
     const absl::Status status = pinned->segment->Read(std::max(first, place->first), last,
                                                       /*allow_gaps=*/true, SIZE_MAX, &values);
-    if (!status.ok()) return Regressed(rep.dir, status);
+    if (!status.ok()) return rep.Lost(place.get(), status);
     place = last == ~paxos::Slot{0} ? nullptr : rep.PlaceOfSlot(last + 1);
   }
   return values;
@@ -269,7 +334,7 @@ absl::StatusOr<std::vector<LogEntry>> Store::ReadEntries(uint64_t from, uint64_t
     for (size_t i = 0; status.ok() && i < values.size() && !collector.is_done(); ++i) {
       status = collector.Add(values[i], contents[i]);
     }
-    if (!status.ok()) return Regressed(rep.dir, status);
+    if (!status.ok()) return rep.Lost(place.get(), status);
   }
   return collector.Take();
 }
@@ -308,6 +373,7 @@ uint64_t Store::disk_used_bytes() const {
   {
     const std::lock_guard lock(rep_->mutex);
     for (const auto& place : rep_->row) dirs.push_back(place->dir);
+    for (const auto& place : rep_->replaced) dirs.push_back(place->dir);
   }
   uint64_t used = 0;
   for (const std::string& dir : dirs) {

@@ -262,6 +262,10 @@ absl::Status Store::Rep::SealBefore(size_t i) {
   if (!status.ok()) return status;
   side.mark.set_chosen_through(std::max<paxos::Slot>(side.mark.chosen_through(), last));
   {
+    const std::lock_guard opening(place.opening);
+    place.db = segment.db();
+  }
+  {
     const std::lock_guard guard(mutex);
     place.entry = entry;
     place.sealed = true;

@@ -49,8 +49,9 @@ absl::Status AlreadyFormed(const std::string& cluster_id) {
 
 }  // namespace
 
-ClusterService::ClusterService(std::string address, Node* node, PeerRegistry* registry)
-    : address_(std::move(address)), node_(node), registry_(registry) {}
+ClusterService::ClusterService(std::string address, Node* node, PeerRegistry* registry,
+                               const Scrubber* scrubber)
+    : address_(std::move(address)), node_(node), registry_(registry), scrubber_(scrubber) {}
 
 // What can be refused without asking anybody.
 absl::Status ClusterService::CheckOwn(const std::vector<std::string>& addresses) const {
@@ -127,6 +128,7 @@ grpc::Status ClusterService::Init(grpc::ServerContext* context, const v1::InitRe
 void ClusterService::FillSelf(v1::ServerStatus* status) const {
   node_->FillStatus(status);
   registry_->FillStatus(status);
+  scrubber_->FillStatus(status);
   status->set_version(kVersion);
 }
 

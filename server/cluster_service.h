@@ -10,6 +10,7 @@
 #include "server/formation.h"
 #include "server/node.h"
 #include "server/peer_registry.h"
+#include "server/scrubber.h"
 
 namespace distlog {
 
@@ -20,8 +21,8 @@ class ClusterService : public v1::Cluster::Service {
   static constexpr int kMaxInits = 2;
   static constexpr int kMaxStatuses = 16;
 
-  // `address` is as advertised. `node` and `registry` outlive the service.
-  ClusterService(std::string address, Node* node, PeerRegistry* registry);
+  // `address` is as advertised. The others outlive the service.
+  ClusterService(std::string address, Node* node, PeerRegistry* registry, const Scrubber* scrubber);
 
   grpc::Status Init(grpc::ServerContext* context, const v1::InitRequest* request,
                     v1::InitResponse* response) override;
@@ -40,6 +41,7 @@ class ClusterService : public v1::Cluster::Service {
   const std::string address_;
   Node* const node_;
   PeerRegistry* const registry_;
+  const Scrubber* const scrubber_;
   std::atomic<int> inits_ = 0;
   std::atomic<int> statuses_ = 0;
 };

@@ -3,6 +3,8 @@
 
 #include "server/grpc_transport.h"
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -16,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "server/fake_own_state.h"
 #include "server/peer_channel.h"
+#include "server/peer_reader.h"
 #include "server/peer_service.h"
 #include "server/test_relay.h"
 #include "wire/message.h"
@@ -68,6 +71,12 @@ class Recorder : public TransportListener {
   std::condition_variable changed_;
 };
 
+paxos::Value Bytes(size_t size) {
+  v1::Batch batch;
+  batch.add_appends()->add_payloads(std::string(size, 'x'));
+  return MakeValue(batch);
+}
+
 // One server, less its node.
 class Endpoint {
  public:
@@ -109,6 +118,21 @@ class Endpoint {
     return status.dropped_messages();
   }
 
+  // Two slots at a time, through 5.
+  absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadChosen(paxos::Slot first,
+                                                               paxos::Slot through) {
+    ++fetches;
+    if (is_damaged) return absl::DataLossError("damaged");
+    std::vector<paxos::AcceptedValue> values;
+    for (paxos::Slot slot = first; slot <= std::min({through, first + 1, paxos::Slot{5}}); ++slot) {
+      values.push_back({slot, kBallot, Bytes(slot)});
+    }
+    if (values.empty()) return absl::OutOfRangeError("not chosen here");
+    return values;
+  }
+
+  std::atomic<bool> is_damaged = false;
+  std::atomic<int> fetches = 0;
   FakeOwnState own;
   PeerRegistry registry{&own};
   Recorder recorder;
@@ -116,6 +140,8 @@ class Endpoint {
   PeerService service{
       {.probe = [](v1::ProbeResponse*) {},
        .assign = [](const paxos::Configuration&) -> absl::StatusOr<bool> { return false; },
+       .read_chosen = [this](paxos::Slot first,
+                             paxos::Slot through) { return ReadChosen(first, through); },
        .heard = [this](ReplicaId peer) { transport.DialSoon(peer); }},
       &registry,
       &recorder};
@@ -138,12 +164,6 @@ paxos::Configuration At(const std::vector<int>& ports) {
 
 Envelope To(uint64_t to, paxos::Message message) {
   return {.from = ReplicaId{1}, .to = ReplicaId{to}, .message = std::move(message)};
-}
-
-paxos::Value Bytes(size_t size) {
-  v1::Batch batch;
-  batch.add_appends()->add_payloads(std::string(size, 'x'));
-  return MakeValue(batch);
 }
 
 class GrpcTransportTest : public testing::Test {
@@ -387,6 +407,78 @@ TEST_F(GrpcTransportTest, MalformedMessagesAreDroppedAndCounted) {
   b.registry.FillStatus(&status);
   EXPECT_EQ(status.malformed_messages(), 2);
   context.TryCancel();
+}
+
+// ---- What a disk has lost. ----
+
+class PeerReaderTest : public GrpcTransportTest {
+ protected:
+  void JoinAll() {
+    const paxos::Configuration configuration = At({a.port, b.port, c.port});
+    for (Endpoint* endpoint : {&a, &b, &c}) endpoint->Join(configuration);
+  }
+
+  Endpoint c{3};
+  PeerReader reader{&a.registry};
+};
+
+TEST_F(PeerReaderTest, ChosenValuesAreFetchedFromAMemberThatHasThem) {
+  JoinAll();
+  const auto values = reader.FetchChosen(2, 9);
+  ASSERT_TRUE(values.ok()) << values.status();
+  ASSERT_EQ(values->size(), 2u);
+  EXPECT_EQ((*values)[0], (paxos::AcceptedValue{2, kBallot, Bytes(2)}));
+  EXPECT_EQ((*values)[1], (paxos::AcceptedValue{3, kBallot, Bytes(3)}));
+  EXPECT_EQ(reader.FetchChosen(5, 5)->size(), 1u);
+}
+
+TEST_F(PeerReaderTest, TheNextMemberIsAskedForWhatOneHasLostToo) {
+  JoinAll();
+  b.is_damaged = true;
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(reader.FetchChosen(1, 2).ok());
+  EXPECT_EQ(c.fetches, 2);
+  EXPECT_LE(b.fetches, 1) << "the one that served last is asked first";
+  c.is_damaged = true;
+  const absl::Status lost = reader.FetchChosen(1, 2).status();
+  EXPECT_TRUE(absl::IsUnavailable(lost)) << lost;
+  EXPECT_NE(lost.message().find("replica 3"), absl::string_view::npos) << lost;
+}
+
+TEST_F(PeerReaderTest, TheNextMemberIsAskedIfWhatOneSuppliedWasOfNoUse) {
+  JoinAll();
+  EXPECT_TRUE(reader.FetchChosen(1, 2).ok());
+  const bool was_b = b.fetches == 1;
+  reader.TurnToNext();
+  EXPECT_TRUE(reader.FetchChosen(1, 2).ok());
+  EXPECT_EQ(was_b ? c.fetches : b.fetches, 1);
+}
+
+TEST_F(PeerReaderTest, AStrangerGetsNothing) {
+  JoinAll();
+  Endpoint stranger(4);
+  const auto stub = v1::Peer::NewStub(DialPeer("127.0.0.1:" + std::to_string(b.port)));
+  for (const bool says_hello : {false, true}) {
+    grpc::ClientContext context;
+    v1::FetchRequest request;
+    if (says_hello) {
+      *request.mutable_hello() = stranger.registry.MakeHello(
+          {.id = ReplicaId{2}, .uuid = Uuid{0, 2}, .address = ""}, v1::TRAFFIC_CLASS_BULK);
+    }
+    request.set_first(1);
+    request.set_through(2);
+    v1::FetchResponse response;
+    const grpc::Status status = stub->Fetch(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << status.error_message();
+  }
+  EXPECT_EQ(b.fetches, 0);
+}
+
+TEST_F(PeerReaderTest, AReplicaAloneOrStoppedAsksNobody) {
+  EXPECT_TRUE(absl::IsUnavailable(reader.FetchChosen(1, 2).status()));
+  JoinAll();
+  reader.Stop();
+  EXPECT_TRUE(absl::IsCancelled(reader.FetchChosen(1, 2).status()));
+  EXPECT_EQ(b.fetches + c.fetches, 0);
 }
 
 }  // namespace

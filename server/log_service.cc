@@ -61,6 +61,7 @@ class LogService : public v1::Log::CallbackService {
         options_(options),
         streams_(options.max_streams),
         readers_(options.reader_threads),
+        elsewhere_(options.reader_threads),
         watch_(node, forwarder) {}
 
   grpc::ServerUnaryReactor* Append(grpc::CallbackServerContext* context,
@@ -97,6 +98,7 @@ class LogService : public v1::Log::CallbackService {
   const LogServiceOptions options_;
   StreamCount streams_;
   ReaderPool readers_;
+  ReaderPool elsewhere_;  // Those that wait for other members, and must not hold up the others.
   LeaderWatch watch_;
 };
 
@@ -189,7 +191,12 @@ LogService::ReadReactor* LogService::OpenReadStream(grpc::CallbackServerContext*
   StreamCount::Place place = streams_.Take();
   if (place == nullptr) return new Refusal<ReadReactor>(TooManyStreams());
   const auto stream = std::make_shared<ReadStream>(
-      node_, &readers_, ReadStream::Options{.deadline = UnaryDeadline(*context)}, std::move(place));
+      node_, &readers_,
+      ReadStream::Options{
+          .deadline = UnaryDeadline(*context),
+          .read_elsewhere = IsForwarded(*context) ? nullptr : options_.read_elsewhere,
+          .elsewhere = &elsewhere_},
+      std::move(place));
   ((*stream).*start)(request);
   return stream.get();
 }

@@ -5,13 +5,21 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "grpcpp/impl/codegen/service_type.h"
 #include "server/forwarder.h"
 #include "server/node.h"
 
 namespace distlog {
+
+// Reads entries from position `from` to `to` at most, at least one, from another member. Blocks.
+using ReadElsewhere =
+    std::function<absl::StatusOr<std::vector<LogEntry>>(uint64_t from, uint64_t to)>;
 
 struct LogServiceOptions {
   // Of a request whose client gives no deadline. (A stream has none.)
@@ -19,6 +27,9 @@ struct LogServiceOptions {
   // Read, Subscribe and AppendStream together; more are refused with RESOURCE_EXHAUSTED.
   int max_streams = 1000;
   int reader_threads = 2;
+  // For what this disk has lost; a read that was passed on is not passed on again. Null: such reads
+  // end with DATA_LOSS.
+  ReadElsewhere read_elsewhere = nullptr;
   // Of one AppendStream: it takes no more requests while these are unanswered.
   size_t max_unanswered_bytes = 8 << 20;
   size_t max_unanswered = 4096;

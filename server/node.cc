@@ -175,14 +175,10 @@ absl::Status Node::Rep::Join() {
 absl::Status Node::Assign(const paxos::Configuration& genesis, const std::string& cluster_id) {
   std::lock_guard lock(rep_->assign_mutex);
   if (rep_->store->identity().cluster_id == cluster_id) return absl::OkStatus();
-  // The reply goes with the task, so that a node that stops meanwhile gives one too.
-  auto reply = std::make_shared<Reply>();
-  std::future<absl::Status> result = reply->promise.get_future();
-  rep_->storage->Run([rep = rep_.get(), genesis, cluster_id, reply = std::move(reply)] {
-    reply->status = rep->store->Assign(genesis, cluster_id);
-    if (reply->status.ok()) reply->status = rep->Join();
+  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id](Store* store) {
+    const absl::Status status = store->Assign(genesis, cluster_id);
+    return status.ok() ? rep->Join() : status;
   });
-  return result.get();
 }
 
 void Node::Stop(std::chrono::milliseconds patience) {
@@ -216,6 +212,16 @@ bool Node::Rep::IsUnderWay() const {
 
 void Node::PostToStorage(std::function<void(Store*)> task) {
   rep_->storage->Run([task = std::move(task), store = rep_->store.get()] { task(store); });
+}
+
+absl::Status Node::RunOnStorage(std::function<absl::Status(Store*)> task) {
+  // The reply goes with the task, so that a node that stops meanwhile gives one too.
+  auto reply = std::make_shared<Reply>();
+  std::future<absl::Status> result = reply->promise.get_future();
+  PostToStorage([task = std::move(task), reply = std::move(reply)](Store* store) {
+    reply->status = task(store);
+  });
+  return result.get();
 }
 
 // On the storage thread.
@@ -364,6 +370,18 @@ void Node::WaitBeyond(uint64_t last, std::chrono::steady_clock::time_point deadl
 absl::StatusOr<std::vector<LogEntry>> Node::ReadEntries(uint64_t from, uint64_t to,
                                                         size_t max_bytes) const {
   return rep_->store->ReadEntries(from, to, max_bytes);
+}
+
+absl::StatusOr<std::vector<paxos::AcceptedValue>> Node::ReadChosen(paxos::Slot first,
+                                                                   paxos::Slot through,
+                                                                   size_t max_bytes) const {
+  const paxos::Slot stored =
+      rep_->published.Read([](const Published::State& state) { return state.stored_through; });
+  if (first < 1 || first > std::min(stored, through)) {
+    return absl::OutOfRangeError(
+        absl::StrCat("slot ", first, " is not known chosen here; the last one is ", stored));
+  }
+  return rep_->store->ReadSlots(first, std::min(stored, through), max_bytes);
 }
 
 // ---- Status

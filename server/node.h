@@ -95,6 +95,12 @@ class Node : public TransportListener {
   absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
                                                     size_t max_bytes) const;
 
+  // Values of slots from `first` on, to `through` at most, that are chosen and stored here: up to
+  // max_bytes of payload, but at least one. OutOfRange: `first` is not. Blocks for the disk.
+  absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadChosen(paxos::Slot first,
+                                                               paxos::Slot through,
+                                                               size_t max_bytes) const;
+
   // ---- Status. ----
 
   void FillStatus(v1::ServerStatus* status) const;
@@ -119,6 +125,8 @@ class Node : public TransportListener {
   // thread). From Start() until Stop(), whether assigned or not; afterwards `task` is destroyed
   // unrun.
   void PostToStorage(std::function<void(Store*)> task);
+  // The same, and waits for it: what the task returned, or that the node has stopped.
+  absl::Status RunOnStorage(std::function<absl::Status(Store*)> task);
 
   // ---- TransportListener. ----
 

@@ -1,16 +1,22 @@
 #include "server/peer_service.h"
 
+#include <chrono>
+#include <future>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "grpcpp/server_context.h"
 #include "wire/message.h"
 #include "wire/status.h"
 #include "wire/value.h"
 
 namespace distlog {
 namespace {
+
+// For a caller's start to become durable here.
+constexpr std::chrono::seconds kAdmitPatience{3};
 
 grpc::Status Stopping() { return {grpc::StatusCode::UNAVAILABLE, "the server is stopping"}; }
 
@@ -254,6 +260,38 @@ grpc::Status PeerService::Assign(grpc::ServerContext*, const v1::AssignRequest* 
   const absl::StatusOr<bool> assigned = host_.assign(*genesis);
   if (!assigned.ok()) return ToGrpc(assigned.status());
   response->set_assigned(*assigned);
+  return grpc::Status::OK;
+}
+
+// As Connect decides on a Hello, for a call with a thread of its own.
+absl::StatusOr<paxos::Member> PeerService::Admit(const grpc::ServerContext& context,
+                                                 const v1::Hello& hello) {
+  // The answer may come later, or never if the server stops.
+  const auto admitted = std::make_shared<std::promise<absl::StatusOr<paxos::Member>>>();
+  registry_->Admit(hello, context.peer(), [admitted](const absl::StatusOr<paxos::Member>& caller) {
+    admitted->set_value(caller);
+  });
+  std::future<absl::StatusOr<paxos::Member>> answer = admitted->get_future();
+  if (answer.wait_for(kAdmitPatience) == std::future_status::ready) return answer.get();
+  return absl::UnavailableError("the disk here is too slow, or the server is stopping");
+}
+
+grpc::Status PeerService::Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
+                                v1::FetchResponse* response) {
+  const StreamCount::Place place = fetches_.Take();
+  if (place == nullptr) {
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "other members are fetching here: try again"};
+  }
+  const absl::StatusOr<paxos::Member> caller = Admit(*context, request->hello());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  absl::StatusOr<std::vector<paxos::AcceptedValue>> chosen =
+      host_.read_chosen(request->first(), request->through());
+  if (!chosen.ok()) return ToGrpc(chosen.status());
+  *response->mutable_hello() = registry_->MakeHello(*caller, v1::TRAFFIC_CLASS_BULK);
+  v1::PeerMessage message;
+  const paxos::Slot last = chosen->back().slot;
+  ToProto(paxos::LearnReply{*std::move(chosen), last}, &message);
+  response->mutable_reply()->Swap(message.mutable_learn_reply());
   return grpc::Status::OK;
 }
 

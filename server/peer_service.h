@@ -11,11 +11,14 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "paxos/configuration.h"
 #include "proto/distlog/v1/peer.grpc.pb.h"
 #include "server/peer_registry.h"
+#include "server/stream_count.h"
 #include "server/transport.h"
 
 namespace distlog {
@@ -29,12 +32,18 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
     std::function<void(v1::ProbeResponse*)> probe;
     // Whether it was new. The genesis is well-formed and names this server.
     std::function<absl::StatusOr<bool>(const paxos::Configuration& genesis)> assign;
+    // Values of chosen slots from `first` to `through` at most.
+    std::function<absl::StatusOr<std::vector<paxos::AcceptedValue>>(paxos::Slot first,
+                                                                    paxos::Slot through)>
+        read_chosen;
     // A peer's Hello was taken: it is alive.
     std::function<void(paxos::ReplicaId)> heard;
   };
 
   // Streams whose Hello has not been taken, at most: a new one ends the oldest.
   static constexpr size_t kMaxPending = 64;
+  // Calls of Fetch at once, each with some MiB.
+  static constexpr int kMaxFetches = 4;
 
   // `registry` and `listener` outlive the service, and the service outlives its server.
   PeerService(Host host, PeerRegistry* registry, TransportListener* listener);
@@ -49,6 +58,8 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
                      v1::ProbeResponse* response) override;
   grpc::Status Assign(grpc::ServerContext* context, const v1::AssignRequest* request,
                       v1::AssignResponse* response) override;
+  grpc::Status Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
+                     v1::FetchResponse* response) override;
 
  private:
   class Stream;
@@ -57,6 +68,7 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
   void Pend(const std::shared_ptr<Stream>& stream);
   void Establish(const std::shared_ptr<Stream>& stream, const Key& key);
   void Forget(const Stream* stream);
+  absl::StatusOr<paxos::Member> Admit(const grpc::ServerContext& context, const v1::Hello& hello);
 
   const Host host_;
   PeerRegistry* const registry_;
@@ -65,6 +77,7 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
   std::list<std::shared_ptr<Stream>> pending_;  // Oldest first.
   std::map<Key, std::shared_ptr<Stream>> established_;
   bool closed_ = false;
+  StreamCount fetches_{kMaxFetches};
 };
 
 // The genesis that a message holds. InvalidArgument if it is not as MakeGenesis makes it.

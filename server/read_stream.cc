@@ -114,11 +114,28 @@ void ReadStream::WaitForMore() {
   });
 }
 
-// On a thread of the pool.
+// On a thread of a pool.
 void ReadStream::ReadPiece(Node::Bounds bounds) {
   const uint64_t through = std::min({last_, bounds.last, next_ + (options_.max_piece_entries - 1)});
   absl::StatusOr<std::vector<LogEntry>> entries =
       node_->ReadEntries(next_, through, options_.max_piece_bytes);
+  if (!absl::IsDataLoss(entries.status()) || options_.read_elsewhere == nullptr) {
+    SendPiece(bounds, std::move(entries));
+    return;
+  }
+  // What this disk has lost is the same at all other members. Not on this thread: they may be slow.
+  options_.elsewhere->Run([self = shared_from_this(), bounds, through, lost = entries.status()] {
+    absl::StatusOr<std::vector<LogEntry>> found =
+        self->options_.read_elsewhere(self->next_, through);
+    if (!found.ok()) {
+      found = absl::DataLossError(absl::StrCat(
+          lost.message(), "; and they could not be asked now: ", found.status().message()));
+    }
+    self->SendPiece(bounds, std::move(found));
+  });
+}
+
+void ReadStream::SendPiece(Node::Bounds bounds, absl::StatusOr<std::vector<LogEntry>> entries) {
   if (!entries.ok()) {
     // What was there when asked for may have been trimmed since.
     const absl::Status retained = CheckRetained(next_, node_->LocalBounds());

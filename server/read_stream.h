@@ -8,9 +8,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "grpcpp/support/server_callback.h"
 #include "proto/distlog/v1/log.pb.h"
+#include "server/log_service.h"
 #include "server/node.h"
 #include "server/reader_pool.h"
 #include "server/stream_count.h"
@@ -27,6 +30,9 @@ class ReadStream : public grpc::ServerWriteReactor<v1::ReadResponse>,
     size_t max_piece_bytes = 1 << 20;
     uint64_t max_piece_entries = 16'384;
     std::chrono::milliseconds keep_alive{1000};  // Between the responses of an idle Subscribe.
+    // Reads from another member what is lost on this disk. Null: what is lost ends the call.
+    ReadElsewhere read_elsewhere = nullptr;
+    ReaderPool* elsewhere = nullptr;  // Where it does so.
   };
 
   ReadStream(Node* node, ReaderPool* readers, const Options& options, StreamCount::Place place);
@@ -44,6 +50,7 @@ class ReadStream : public grpc::ServerWriteReactor<v1::ReadResponse>,
   void Go(Node::Bounds bounds);
   void WaitForMore();
   void ReadPiece(Node::Bounds bounds);
+  void SendPiece(Node::Bounds bounds, absl::StatusOr<std::vector<LogEntry>> entries);
   void Send(Node::Bounds bounds);
   void End(const absl::Status& status);
 

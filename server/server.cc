@@ -29,8 +29,10 @@
 #include "server/log_service.h"
 #include "server/logging.h"
 #include "server/peer_channel.h"
+#include "server/peer_reader.h"
 #include "server/peer_registry.h"
 #include "server/peer_service.h"
+#include "server/scrubber.h"
 #include "server/store_state.h"
 #include "wire/value.h"
 
@@ -42,6 +44,8 @@ constexpr int kMaxThreads = 256;
 constexpr int kMaxStreamsPerConnection = 1024;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr std::chrono::milliseconds kShutdownPatience{500};
+// Of the payloads in one answer to Peer.Fetch.
+constexpr size_t kFetchBytes = 4 << 20;
 // In the data directory of a replica that a peer has found regressed: why. Each start raises the
 // start counter, so that after enough of them peers could not tell the old copy any more.
 constexpr char kRegressedFile[] = "REGRESSED";
@@ -122,6 +126,8 @@ struct Server::Parts {
   std::unique_ptr<GrpcTransport> transport;
   std::unique_ptr<Node> node;
   std::mutex assign_mutex;
+  std::unique_ptr<PeerReader> peer_reader;
+  std::unique_ptr<Scrubber> scrubber;
   std::unique_ptr<PeerService> peer_service;
   std::unique_ptr<ClusterService> cluster_service;
   std::unique_ptr<Forwarder> forwarder;
@@ -131,6 +137,7 @@ struct Server::Parts {
   bool stopped = false;
 
   absl::Status Open();
+  void StartScrub();
   absl::Status Listen();
   absl::Status FormAlone();
   void Probe(v1::ProbeResponse* response) const;
@@ -155,17 +162,41 @@ absl::Status Server::Parts::Open() {
   return node->Start();
 }
 
+void Server::Parts::StartScrub() {
+  peer_reader = std::make_unique<PeerReader>(registry.get());
+  scrubber = std::make_unique<Scrubber>(
+      Scrubber::Options{.bytes_per_second = options.scrub_bytes_per_second,
+                        .reserve_bytes = 2 * node->limits().disk_reserve_bytes},
+      Scrubber::World{
+          .store = store,
+          .fetch = [this](paxos::Slot first,
+                          paxos::Slot through) { return peer_reader->FetchChosen(first, through); },
+          .turn_to_next = [this] { peer_reader->TurnToNext(); },
+          .run_on_storage =
+              [this](std::function<absl::Status(Store*)> task) {
+                return node->RunOnStorage(std::move(task));
+              }});
+}
+
 absl::Status Server::Parts::Listen() {
   peer_service = std::make_unique<PeerService>(
       PeerService::Host{
           .probe = [this](v1::ProbeResponse* response) { Probe(response); },
           .assign = [this](const paxos::Configuration& genesis) { return Assign(genesis); },
+          .read_chosen =
+              [this](paxos::Slot first, paxos::Slot through) {
+                return node->ReadChosen(first, through, kFetchBytes);
+              },
           .heard = [this](paxos::ReplicaId peer) { transport->DialSoon(peer); },
       },
       registry.get(), node.get());
-  cluster_service = std::make_unique<ClusterService>(address, node.get(), registry.get());
+  cluster_service =
+      std::make_unique<ClusterService>(address, node.get(), registry.get(), scrubber.get());
   forwarder = MakeGrpcForwarder(grpc::InsecureChannelCredentials());
-  log_service = MakeLogService(node.get(), forwarder.get());
+  log_service = MakeLogService(node.get(), forwarder.get(),
+                               {.read_elsewhere = [this](uint64_t from, uint64_t to) {
+                                 return peer_reader->ReadEntries(from, to);
+                               }});
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -261,6 +292,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   Parts* const p = server->parts_.get();
   if (absl::Status status = p->Open(); !status.ok()) return status;
+  p->StartScrub();
   if (absl::Status status = p->Listen(); !status.ok()) return status;
   if (options.dev) {
     if (absl::Status status = p->FormAlone(); !status.ok()) return status;
@@ -281,6 +313,9 @@ void Server::Stop() {
     parts_->server->GetHealthCheckService()->SetServingStatus(false);
   }
   parts_->spread.reset();
+  // Before the storage thread, which it may wait for.
+  if (parts_->peer_reader != nullptr) parts_->peer_reader->Stop();
+  if (parts_->scrubber != nullptr) parts_->scrubber->Stop();
   // While the streams are still up: the successor must hear of it, and requests under way be
   // answered.
   if (parts_->node != nullptr) parts_->node->Stop(patience);

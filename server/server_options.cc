@@ -51,6 +51,10 @@ const Flag kFlags[] = {
      &ServerOptions::max_entry_bytes, 1, kMaxEntryBytes},
     {"segment_bytes", "N", "how much a segment of the log holds (default 67108864)",
      &ServerOptions::segment_bytes, 1 << 16, uint64_t{1} << 32},
+    {"scrub_bytes_per_second", "N",
+     "how fast segments are verified in the background, and repaired; 0 verifies none (default "
+     "16777216)",
+     &ServerOptions::scrub_bytes_per_second, 0, uint64_t{1} << 40},
     {"heartbeat_interval_ms", "N",
      "how often replicas ask each other, the same for all (default 100)",
      &ServerOptions::heartbeat_interval_ms, 10, 10'000},

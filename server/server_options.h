@@ -30,6 +30,7 @@ struct ServerOptions {
   bool insecure_allow_remote = false;
   uint64_t max_entry_bytes = 1 << 20;
   uint64_t segment_bytes = 64 << 20;
+  uint64_t scrub_bytes_per_second = 16 << 20;
   uint64_t heartbeat_interval_ms = 100;
   uint64_t stop_timeout_ms = 3000;
   bool unsafe_no_sync = false;
