@@ -267,7 +267,8 @@ TEST(StoreRepairTest, ARunOfDamagedSegmentsIsRepairedTogether) {
   Files files = WholeStore();
   for (const paxos::Slot first : {sealed[1], sealed[2]}) {
     for (const std::string ending : {".ldb", "/checkpoint", "/index"}) {
-      files.at(FileOf(first, ending))[20] ^= 1;
+      std::string& bytes = files.at(FileOf(first, ending));
+      bytes[bytes.size() / 2] ^= 1;
     }
   }
   Damaged replica(files);

@@ -48,23 +48,32 @@ void Scrubber::Stop() {
 
 void Scrubber::Loop() {
   LowerPriority();
-  bool has_worked = true;
   bool goes_on = true;
   while (goes_on) {
     while (RepairOne()) {
     }
     if (const std::optional<paxos::Slot> due = NextDue()) {
       Check(*due);
-      has_worked = true;
+      NoteCompleted();
       goes_on = WaitUntil(Clock::now());
-      continue;
+    } else {
+      NoteCompleted();
+      goes_on = WaitUntil(Clock::now() + options_.look_interval);
     }
-    if (std::exchange(has_worked, false) && options_.bytes_per_second > 0) {
-      std::lock_guard lock(mutex_);
-      completed_ = Clock::now();
-    }
-    goes_on = WaitUntil(Clock::now() + options_.look_interval);
   }
+}
+
+// A round is complete when every segment was verified since it began. (In a long log some are due
+// again before the last one is reached.)
+void Scrubber::NoteCompleted() {
+  if (options_.bytes_per_second == 0) return;
+  for (const Store::SealedSegment& segment : world_.store->sealed_segments()) {
+    const auto checked = checked_.find(segment.first);
+    if (checked == checked_.end() || checked->second < round_began_) return;
+  }
+  round_began_ = Clock::now();
+  std::lock_guard lock(mutex_);
+  completed_ = round_began_;
 }
 
 bool Scrubber::WaitUntil(Clock::time_point time) {

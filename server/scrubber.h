@@ -73,6 +73,7 @@ class Scrubber {
   void Loop();
   std::optional<paxos::Slot> NextDue() const;
   void Check(paxos::Slot first);
+  void NoteCompleted();
   bool RepairOne();
   absl::Status Repair(paxos::Slot first);
   void NoteRepaired(const std::vector<Store::SealedSegment>& before);
@@ -87,7 +88,8 @@ class Scrubber {
   // Of the thread.
   std::map<paxos::Slot, Clock::time_point> checked_;  // By first slot.
   std::map<paxos::Slot, std::string> told_;           // Damage that the log has.
-  Clock::time_point paid_until_;                      // What was read is paid for by then.
+  Clock::time_point round_began_;
+  Clock::time_point paid_until_;  // What was read is paid for by then.
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,6 +1,6 @@
 // Damage: every file of a stopped replica is flipped, cut and removed. The replica either refuses
-// with a sentence or runs on with exactly the right entries, and never helps to a quorum that lacks
-// one.
+// with a sentence or runs on with exactly the right entries, repaired from the others where they
+// were damaged, and never helps to a quorum that lacks one.
 //
 // Three replicas: D, whose files are damaged; P, which has everything; L, which was down while the
 // last entries were acknowledged by D and P. With D and L alone, D's vote decides what the log is:
@@ -95,9 +95,11 @@ class DamageRun {
 
   // Fills the cluster, and keeps a picture of the three directories.
   bool Prepare() {
-    cluster_ = campaign_->NewCluster(3, {"--segment_bytes=65536", "--heartbeat_interval_ms=50"});
+    cluster_ = campaign_->NewCluster(3, {"--segment_bytes=65536", "--heartbeat_interval_ms=50",
+                                         "--scrub_bytes_per_second=1073741824"});
     if (cluster_ == nullptr) return false;
-    if (!Fill(3'000)) return false;
+    // Several sealed segments, which begin with checkpoints.
+    if (!Fill(9'000)) return false;
     // L must be a follower, or its end would hold the appends up for a moment; either is allowed.
     cluster_->Kill(kLate);
     if (!Fill(200)) return false;
@@ -227,19 +229,48 @@ class DamageRun {
         absl::Seconds(3));
     const std::string said = cluster_->server_log(kDamaged).substr(log_before);
     if (!cluster_->running(kDamaged)) return Ended(what, said);
+    std::string repair;
+    if (is_whole) repair = AwaitScrubbed(what);
+    if (!cluster_->running(kDamaged)) return Ended(what, said);
     const auto log = ReadLocal(cluster_->endpoint(kDamaged));
     if (log.ok() && !IsPrefix(*log)) {
       campaign_->Violation(what + ": the damaged replica reads a wrong entry");
       return "WRONG ENTRY";
     }
-    if (log.ok() && is_whole && log->size() == truth_.size()) return "whole";
+    if (log.ok() && is_whole && log->size() == truth_.size()) return "whole" + repair;
     if (is_whole && log.ok()) {
       campaign_->Violation(absl::StrCat(what, ": the damaged replica reads ", log->size(), " of ",
                                         truth_.size(), " entries"));
       return "MISSING ENTRY";
     }
-    if (is_whole) return "serves, but for reads of what is damaged";
+    if (is_whole) {
+      campaign_->Violation(
+          absl::StrCat(what, ": the damaged replica cannot be read: ", log.status().ToString()));
+      return "UNREADABLE";
+    }
     return "stands aside";
+  }
+
+  // Until D has verified all its sealed segments and repaired what was damaged; what it says of it.
+  std::string AwaitScrubbed(const std::string& what) {
+    uint64_t repaired = 0;
+    const bool is_scrubbed = Await([&] {
+      if (!cluster_->running(kDamaged)) return true;
+      const auto status = cluster_->Status(kDamaged);
+      if (!status.ok()) return false;
+      for (const Json& member : Objects(*status, "members")) {
+        if (Text(member, "address") != cluster_->endpoint(kDamaged)) continue;
+        repaired = Number(member, "repaired_segments");
+        return Text(member, "scrub_completed_age_ms") != "-1" &&
+               Text(member, "damaged_segments") == "0";
+      }
+      return false;
+    });
+    if (!is_scrubbed) {
+      campaign_->Violation(what + ": damage is not repaired");
+      return " NOT REPAIRED";
+    }
+    return repaired == 0 ? "" : absl::StrCat(", ", repaired, " segments repaired");
   }
 
   std::string Ended(const std::string& what, const std::string& said) {
