@@ -273,7 +273,7 @@ void FakeCluster::set_max_entry_bytes(uint64_t bytes) {
 }
 
 absl::Status FakeCluster::RefuseOthers(const std::string& cluster_id) const {
-  if (cluster_id == cluster_id_) return absl::OkStatus();
+  if (cluster_id.empty() || cluster_id == cluster_id_) return absl::OkStatus();
   v1::ErrorDetail detail;
   detail.set_not_appended(true);
   detail.set_reason(v1::ErrorDetail::REASON_WRONG_CLUSTER);

@@ -56,7 +56,7 @@ class Coverage {
   void NoteLeadership(Member* self, const paxos::Replica& replica);
 
   World* world_;
-  std::array<Member, 8> members_;
+  std::array<Member, 16> members_;
   std::vector<Proposed> proposed_;  // By slot, the newest one.
 };
 

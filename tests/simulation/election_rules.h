@@ -43,7 +43,7 @@ class ElectionRules {
   void NoteReport(paxos::ReplicaId replica, const paxos::Envelope& envelope);
 
   std::function<void(const std::string&)> fail_;
-  std::array<Member, 8> members_;
+  std::array<Member, 16> members_;
 };
 
 }  // namespace distlog::simulation

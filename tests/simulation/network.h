@@ -43,7 +43,7 @@ class Network {
   uint64_t Reset(paxos::ReplicaId from, paxos::ReplicaId to);
 
  private:
-  static constexpr size_t kMembers = 8;  // Ids are below.
+  static constexpr size_t kMembers = 16;  // Ids are below.
   struct Link {
     bool cut = false;
     uint64_t connection = 0;
