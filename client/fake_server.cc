@@ -1,12 +1,9 @@
 #include "client/fake_server.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
+#include "client/fake_services.h"
 #include "glog/logging.h"
 #include "grpcpp/server_builder.h"
-#include "proto/distlog/v1/cluster.grpc.pb.h"
-#include "proto/distlog/v1/log.grpc.pb.h"
 #include "wire/status.h"
 
 namespace distlog {
@@ -20,146 +17,6 @@ absl::Status Refusal(v1::ErrorDetail::Reason reason, uint64_t expected, uint64_t
   detail.set_actual(actual);
   return RefusalError(detail);
 }
-
-class LogService final : public v1::Log::Service {
- public:
-  LogService(FakeCluster* cluster, uint64_t id) : cluster_(cluster), id_(id) {}
-
-  grpc::Status Append(grpc::ServerContext* context, const v1::AppendRequest* request,
-                      v1::AppendResponse* response) override {
-    return ToGrpc(Take(context, *request, response));
-  }
-
-  grpc::Status AppendStream(
-      grpc::ServerContext* context,
-      grpc::ServerReaderWriter<v1::AppendStreamResponse, v1::AppendRequest>* stream) override {
-    v1::AppendRequest request;
-    while (stream->Read(&request)) {
-      v1::AppendStreamResponse answer;
-      const absl::Status status = Take(context, request, answer.add_responses());
-      if (!status.ok()) return ToGrpc(status);
-      if (!stream->Write(answer)) break;
-    }
-    return grpc::Status::OK;
-  }
-
-  grpc::Status Read(grpc::ServerContext* context, const v1::ReadRequest* request,
-                    grpc::ServerWriter<v1::ReadResponse>* writer) override {
-    // Whom a local read asks may not be known yet.
-    if (request->consistency() != v1::CONSISTENCY_LOCAL) {
-      const absl::Status status = cluster_->RefuseOthers(request->cluster_id());
-      if (!status.ok()) return ToGrpc(status);
-    }
-    const std::vector<std::string> entries = cluster_->entries();
-    uint64_t to = request->to() == 0 ? entries.size() : request->to();
-    to = std::min<uint64_t>(to, entries.size());
-    const uint64_t from = std::max<uint64_t>(request->from(), 1);
-    if (request->count() != 0) to = std::min(to, from + request->count() - 1);
-    return Write(context, entries, from, to, writer);
-  }
-
-  grpc::Status Subscribe(grpc::ServerContext* context, const v1::SubscribeRequest* request,
-                         grpc::ServerWriter<v1::ReadResponse>* writer) override {
-    const absl::Status status = cluster_->RefuseOthers(request->cluster_id());
-    if (!status.ok()) return ToGrpc(status);
-    uint64_t next = request->from();
-    while (!context->IsCancelled()) {
-      const std::vector<std::string> entries = cluster_->entries();
-      if (const grpc::Status status = Write(context, entries, next, entries.size(), writer);
-          !status.ok()) {
-        return status;
-      }
-      next = std::max<uint64_t>(next, entries.size() + 1);
-      absl::SleepFor(absl::Milliseconds(5));
-    }
-    return grpc::Status::CANCELLED;
-  }
-
-  grpc::Status End(grpc::ServerContext*, const v1::EndRequest* request,
-                   v1::EndResponse* response) override {
-    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_, request->cluster_id());
-        !status.ok()) {
-      return ToGrpc(status);
-    }
-    response->set_first_position(1);
-    response->set_last_position(cluster_->entries().size());
-    return grpc::Status::OK;
-  }
-
-  grpc::Status OpenProducer(grpc::ServerContext*, const v1::OpenProducerRequest* request,
-                            v1::OpenProducerResponse* response) override {
-    if (const absl::Status status = cluster_->RefuseUnlessLeader(id_, request->cluster_id());
-        !status.ok()) {
-      return ToGrpc(status);
-    }
-    return ToGrpc(cluster_->Open(*request, response));
-  }
-
- private:
-  absl::Status Take(grpc::ServerContext* context, const v1::AppendRequest& request,
-                    v1::AppendResponse* response) {
-    if (absl::Status status = cluster_->RefuseUnlessLeader(id_, request.cluster_id());
-        !status.ok()) {
-      return status;
-    }
-    const Fault fault = cluster_->NextFault();
-    if (fault == Fault::kRefuse) return Refusal(v1::ErrorDetail::REASON_NO_LEADER, 0, 0);
-    if (fault == Fault::kFail) return absl::UnavailableError("cut before");
-    if (absl::Status status = cluster_->Apply(request, response); !status.ok()) return status;
-    if (fault == Fault::kFailAfter) return absl::UnavailableError("cut after");
-    if (fault == Fault::kMove) {
-      cluster_->Move();
-      return absl::UnavailableError("moved");
-    }
-    while (fault == Fault::kHang && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
-    return absl::OkStatus();
-  }
-
-  // Three entries a response, so that a short log takes several.
-  grpc::Status Write(grpc::ServerContext*, const std::vector<std::string>& entries, uint64_t from,
-                     uint64_t to, grpc::ServerWriter<v1::ReadResponse>* writer) {
-    while (from <= to) {
-      const Fault fault = cluster_->NextFault();
-      if (fault == Fault::kDamaged) return ToGrpc(absl::DataLossError("damaged"));
-      if (fault != Fault::kNone) return ToGrpc(absl::UnavailableError("cut"));
-      v1::ReadResponse response;
-      response.set_first_position(1);
-      response.set_last_position(entries.size());
-      for (int i = 0; i < 3 && from <= to; ++i, ++from) {
-        v1::Entry* entry = response.add_entries();
-        entry->set_position(from);
-        entry->set_payload(entries[from - 1]);
-        entry->set_timestamp_ms(1700000000000 + from);
-      }
-      writer->Write(response);
-    }
-    return grpc::Status::OK;
-  }
-
-  FakeCluster* const cluster_;
-  const uint64_t id_;
-};
-
-class ClusterService final : public v1::Cluster::Service {
- public:
-  ClusterService(FakeCluster* cluster, uint64_t id) : cluster_(cluster), id_(id) {}
-
-  grpc::Status Init(grpc::ServerContext*, const v1::InitRequest* request,
-                    v1::InitResponse* response) override {
-    return ToGrpc(cluster_->Form(*request, response));
-  }
-
-  grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest* request,
-                      v1::StatusResponse* response) override {
-    *response = cluster_->FullStatus(id_);
-    if (request->self_only()) response->clear_members();
-    return grpc::Status::OK;
-  }
-
- private:
-  FakeCluster* const cluster_;
-  const uint64_t id_;
-};
 
 }  // namespace
 
@@ -177,8 +34,8 @@ struct FakeCluster::Server {
     CHECK(server != nullptr) << "port " << port << " is taken";
   }
 
-  LogService log;
-  ClusterService membership;
+  FakeLogService log;
+  FakeClusterService membership;
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
