@@ -113,7 +113,8 @@ class Client {
   absl::Status Read(const ReadRange& range, const EntriesCallback& callback);
 
   // Like Read, and goes on with new entries until the callback says false, or until no server has
-  // answered for the timeout.
+  // answered for the timeout since the last stream ended. A stream ends after 3 s of silence at the
+  // earliest, however short the timeout is: on an idle log servers speak about once a second.
   absl::Status Subscribe(const SubscribeRange& range, const EntriesCallback& callback);
 
   absl::StatusOr<v1::EndResponse> End(bool local = false);

@@ -38,6 +38,17 @@ absl::Status ReadAll(Client* client, const ReadRange& range, Strings* read) {
   });
 }
 
+// Subscribes from the first position until there have been so many entries.
+Strings Follow(Client* client, size_t count) {
+  Strings read;
+  const absl::Status status = client->Subscribe({.from = 1}, [&](std::vector<v1::Entry>* entries) {
+    for (std::string& payload : Payloads(*entries)) read.push_back(std::move(payload));
+    return read.size() < count;
+  });
+  EXPECT_TRUE(status.ok()) << status;
+  return read;
+}
+
 TEST(ClientTest, RefusesEndpointsThatAreNoAddress) {
   for (const char* endpoint : {"", "localhost", "localhost:", ":4600", "a:b", "a:0", "a:65536"}) {
     EXPECT_EQ(Client::Connect({.endpoints = {endpoint}}).status().code(),
@@ -307,6 +318,25 @@ TEST(ClientTest, ASubscriptionGoesOnElsewhereWithoutAGapOrARepeat) {
   });
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(read, (Strings{"b", "c", "d", "e", "f", "g"}));
+}
+
+// Servers say something about once a second: less is no time to give up after.
+TEST(ClientTest, ASubscriptionWaitsOnAnIdleLogLongerThanAShortTimeout) {
+  FakeCluster cluster(1);
+  cluster.Put({"a"});
+  cluster.PutWhenIdle({"b"});
+  const auto client = ClientOf(cluster.endpoints(), /*timeout=*/FakeCluster::kIdle / 2);
+  EXPECT_EQ(Follow(client.get(), 2), (Strings{"a", "b"}));
+}
+
+// Nothing was wrong before the stream broke: the timeout begins there.
+TEST(ClientTest, ASubscriptionGoesOnAfterALongerSilenceThanItsTimeout) {
+  FakeCluster cluster(1);
+  cluster.Put({"a"});
+  cluster.PutWhenIdle({"b"});
+  cluster.Script({Fault::kNone, Fault::kFail});
+  const auto client = ClientOf(cluster.endpoints(), /*timeout=*/FakeCluster::kIdle / 2);
+  EXPECT_EQ(Follow(client.get(), 2), (Strings{"a", "b"}));
 }
 
 }  // namespace

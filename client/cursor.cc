@@ -37,6 +37,11 @@ v1::SubscribeRequest Cursor::ToSubscribeRequest(const std::string& cluster_id) c
   return request;
 }
 
+absl::Duration Cursor::Patience(const ClientOptions& options) const {
+  const absl::Duration limit = follow_ ? std::max(options.timeout, kIdleSilence) : options.timeout;
+  return std::min(std::max(options.attempt_timeout, kIdleSilence), limit);
+}
+
 absl::Status Cursor::Run(Members& members, const ClientOptions& options, const Open& open) {
   Backoff backoff(members.NextSeed());
   last_answer_ = absl::Now();
@@ -54,9 +59,10 @@ absl::Status Cursor::Run(Members& members, const ClientOptions& options, const O
     }
     progressed_ = false;
     const std::unique_ptr<ReadStream> stream = open(*target);
-    last = Consume(stream.get(),
-                   std::min(std::max(options.attempt_timeout, kIdleSilence), options.timeout));
+    last = Consume(stream.get(), Patience(options));
     if (progressed_) {
+      // The log may have been idle for longer than the timeout; nobody fails to serve before now.
+      if (follow_) last_answer_ = absl::Now();
       backoff.Reset();
       damaged.clear();
     }

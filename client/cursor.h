@@ -33,6 +33,9 @@ class Cursor {
   v1::SubscribeRequest ToSubscribeRequest(const std::string& cluster_id) const;
 
  private:
+  // How long a stream may be silent. A subscription may be for some seconds, however short the
+  // timeout is.
+  absl::Duration Patience(const ClientOptions& options) const;
   // Until the stream ends, the callback says false, or nothing has come for `silence`.
   absl::Status Consume(ReadStream* stream, absl::Duration silence);
   absl::Status Take(v1::ReadResponse* response);

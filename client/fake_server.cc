@@ -112,6 +112,16 @@ void FakeCluster::Put(std::vector<std::string> entries) {
   for (std::string& entry : entries) entries_.push_back(std::move(entry));
 }
 
+void FakeCluster::PutWhenIdle(std::vector<std::string> entries) {
+  absl::MutexLock lock(&mutex_);
+  when_idle_ = std::move(entries);
+}
+
+void FakeCluster::Idled() {
+  absl::MutexLock lock(&mutex_);
+  for (std::string& entry : std::exchange(when_idle_, {})) entries_.push_back(std::move(entry));
+}
+
 uint64_t FakeCluster::appends_taken() const {
   absl::MutexLock lock(&mutex_);
   return taken_;

@@ -14,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "grpcpp/server.h"
 #include "proto/distlog/v1/cluster.pb.h"
 #include "proto/distlog/v1/log.pb.h"
@@ -34,6 +35,8 @@ enum class Fault {
 // Thread-safe.
 class FakeCluster {
  public:
+  static constexpr absl::Duration kIdle = absl::Milliseconds(1500);
+
   explicit FakeCluster(int size, bool assigned = true, char id = '\x1f');
   ~FakeCluster();
 
@@ -50,6 +53,8 @@ class FakeCluster {
 
   std::vector<std::string> entries() const;
   void Put(std::vector<std::string> entries);
+  // Once a subscriber has heard nothing for kIdle.
+  void PutWhenIdle(std::vector<std::string> entries);
   uint64_t appends_taken() const;  // Requests that reached a leader.
   void Fence(const std::string& producer);
   void set_max_entry_bytes(uint64_t bytes);
@@ -63,6 +68,7 @@ class FakeCluster {
   v1::ServerStatus StatusOf(uint64_t id) const;
   v1::StatusResponse FullStatus(uint64_t id) const;
   void Move();
+  void Idled();  // A subscriber has heard nothing for kIdle.
   absl::Status Form(const v1::InitRequest& request, v1::InitResponse* response);
 
  private:
@@ -86,6 +92,7 @@ class FakeCluster {
   uint64_t max_entry_bytes_ ABSL_GUARDED_BY(mutex_) = 1 << 20;
   std::deque<Fault> faults_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> entries_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> when_idle_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, ProducerRow> producers_ ABSL_GUARDED_BY(mutex_);
 };
 

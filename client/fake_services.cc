@@ -46,12 +46,17 @@ grpc::Status FakeLogService::Subscribe(grpc::ServerContext* context,
   const absl::Status status = cluster_->RefuseOthers(request->cluster_id());
   if (!status.ok()) return ToGrpc(status);
   uint64_t next = request->from();
+  absl::Time last_news = absl::Now();
   while (!context->IsCancelled()) {
     const std::vector<std::string> entries = cluster_->entries();
     if (const grpc::Status status = Write(entries, next, entries.size(), writer); !status.ok()) {
       return status;
     }
-    next = std::max<uint64_t>(next, entries.size() + 1);
+    if (next <= entries.size()) {
+      next = entries.size() + 1;
+      last_news = absl::Now();
+    }
+    if (absl::Now() - last_news >= FakeCluster::kIdle) cluster_->Idled();
     absl::SleepFor(absl::Milliseconds(5));
   }
   return grpc::Status::CANCELLED;
