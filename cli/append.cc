@@ -71,7 +71,7 @@ class Tally {
   int Finish() {
     if (quiet_ && (in_ > 0 || output_->json())) PrintRange();
     if (failure_.ok()) return kExitDone;
-    if (in_ + unknown_ + not_in_ == 1) {
+    if (in_ == 0 && unknown_ + not_in_ <= 1) {
       output_->Error(failure_, Fields());
       if (unknown_ > 0) output_->Note("the entry may be in the log, or may yet get there");
     } else {
@@ -125,6 +125,9 @@ absl::Status CheckFlags(const Invocation& invocation) {
   if (!invocation.arguments.empty() && (FLAGS_lines || invocation.Given("file"))) {
     return absl::InvalidArgumentError(
         "append takes its entries either as arguments or from --lines or --file");
+  }
+  if (invocation.Given("file") && FLAGS_file.empty()) {
+    return absl::InvalidArgumentError("--file needs the name of a file; standard input needs none");
   }
   if (invocation.Given("producer") != invocation.Given("sequence")) {
     return absl::InvalidArgumentError("--producer and --sequence belong together");
@@ -201,15 +204,15 @@ std::unique_ptr<Descriptor> OpenInput(const Invocation& invocation, Output* outp
   if (!invocation.Given("file")) return std::make_unique<Descriptor>(output->console().in, false);
   const int fd = open(FLAGS_file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd >= 0) return std::make_unique<Descriptor>(fd, true);
-  output->Error(absl::NotFoundError(
-      absl::StrCat("cannot open ", Escaped(FLAGS_file), ": ", strerror(errno))));
+  output->Error(
+      absl::NotFoundError(absl::StrCat("cannot open ", FLAGS_file, ": ", strerror(errno))));
   return nullptr;
 }
 
 absl::Status NotReadable(const Invocation& invocation) {
-  return absl::UnknownError(absl::StrCat(
-      "cannot read ", invocation.Given("file") ? Escaped(FLAGS_file) : "standard input", ": ",
-      strerror(errno)));
+  return absl::UnknownError(absl::StrCat("cannot read ",
+                                         invocation.Given("file") ? FLAGS_file : "standard input",
+                                         ": ", strerror(errno)));
 }
 
 // The whole input is one entry.

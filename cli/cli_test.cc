@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <string>
@@ -124,6 +125,36 @@ TEST_F(CliTest, ALineAboveTheLimitEndsItThere) {
   EXPECT_EQ(cluster_.entries().size(), 2u);
 }
 
+TEST_F(CliTest, ABackslashInAnErrorIsNotDoubled) {
+  EXPECT_THAT(Do({"read", "--delimiter=\\q"}).err, HasSubstr("known are \\n \\r"));
+  EXPECT_THAT(Do({"append", "--file=/no\\file\n"}).err,
+              HasSubstr("cannot open /no\\file\\n: No such file"));
+  EXPECT_THAT(Do({"append", "--file=/no\\file", "--output=json"}).err,
+              HasSubstr("cannot open /no\\\\file: No such file"));
+}
+
+TEST_F(CliTest, AnInputThatCannotBeReadIsCountedOnlyAfterAnEntryOfIt) {
+  const Ran none = Do({"append", "--lines", "--file=/etc"});
+  EXPECT_EQ(none.exit_status, 1);
+  EXPECT_EQ(none.err, "distlog: cannot read /etc: Is a directory\n");
+
+  // A line, and then the connection is reset: its other end is closed with something unread.
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  ASSERT_EQ(write(ends[1], "a\n", 2), 2);
+  ASSERT_EQ(write(ends[0], "x", 1), 1);
+  close(ends[1]);
+  const gflags::FlagSaver saver;
+  const Scratch out, err;
+  EXPECT_EQ(cli::Run({"--endpoints=" + cluster_.endpoint(1), "append", "--lines"},
+                     {.in = ends[0], .out = out.fd(), .err = err.fd()}),
+            1);
+  close(ends[0]);
+  EXPECT_EQ(out.Content(), "1\n");
+  EXPECT_THAT(err.Content(), HasSubstr("1 entry is in (positions 1 to 1), 0 unknown, 0 not in: "
+                                       "cannot read standard input: Connection reset"));
+}
+
 TEST_F(CliTest, AnExpectedPositionThatDoesNotHoldExits4) {
   cluster_.Put({"x"});
   for (const Strings& words : {Strings{"append", "a", "b", "--expect_position=1"},
@@ -153,9 +184,10 @@ TEST_F(CliTest, FlagsThatDoNotGoTogetherAreUsageErrors) {
   for (const Strings& words :
        {Strings{"append", "a", "--lines"}, Strings{"append", "a", "--producer=p"},
         Strings{"append", "a", "--epoch=1"}, Strings{"append", "a", "--producer=p", "--sequence=0"},
-        Strings{"append", "a", "--expect_position=0"}, Strings{"read", "--to=2", "--count=1"},
-        Strings{"read", "--from=3", "--to=2"}, Strings{"read", "--delimiter=\\q"},
-        Strings{"read", "--follow", "--local"}, Strings{"status", "--endpoints=nonsense"}}) {
+        Strings{"append", "a", "--expect_position=0"}, Strings{"append", "--file="},
+        Strings{"read", "--to=2", "--count=1"}, Strings{"read", "--from=3", "--to=2"},
+        Strings{"read", "--delimiter=\\q"}, Strings{"read", "--follow", "--local"},
+        Strings{"status", "--endpoints=nonsense"}}) {
     const Ran ran = Do(words);
     EXPECT_EQ(ran.exit_status, 2) << absl::StrJoin(words, " ");
     EXPECT_THAT(ran.err, testing::StartsWith("distlog: "));

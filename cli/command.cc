@@ -17,6 +17,7 @@ namespace distlog::cli {
 namespace {
 
 constexpr size_t kAny = 1 << 24;
+constexpr char kNumber[] = " takes a number from 0 to 18446744073709551615, not \"";
 const char* const kGlobalFlags[] = {"endpoints", "timeout", "output"};
 
 const Command* FindCommand(const std::string& name) {
@@ -147,26 +148,28 @@ absl::Status CheckValue(const std::string& name, const std::string& value) {
   // gflags takes "-1" for a huge number, and octal and hexadecimal ones.
   const bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
   if (info.type == "uint64" && (!digits || (value.size() > 1 && value[0] == '0'))) {
-    return Usage(absl::StrCat(shown, " takes a number, not \"", value, "\""));
+    return Usage(absl::StrCat(shown, kNumber, value, "\""));
   }
   if (name == "output" && value != "text" && value != "json") {
     return Usage(absl::StrCat("--output is text or json, not \"", value, "\""));
   }
   if (gflags::SetCommandLineOption(name.c_str(), value.c_str()).empty()) {
-    return Usage(absl::StrCat(shown, " cannot be \"", value, "\""));
+    return Usage(absl::StrCat(shown, info.type == "bool" ? " is true or false, not \"" : kNumber,
+                              value, "\""));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckArguments(const Command& command, size_t count) {
+absl::Status CheckArguments(const Command& command, const std::vector<std::string>& arguments) {
   const std::string line = absl::StrCat("distlog ", command.name, " ", command.arguments);
-  if (count < command.min_arguments) {
+  if (arguments.size() < command.min_arguments) {
     return Usage(absl::StrCat(command.name, " needs more arguments: ", line));
   }
-  if (count > command.max_arguments) {
-    return Usage(absl::StrCat(
-        command.name,
-        command.max_arguments == 0 ? " takes no arguments: " : " takes fewer arguments: ", line));
+  if (command.max_arguments == 0 && !arguments.empty()) {
+    return Usage(absl::StrCat(command.name, " takes no arguments, not \"", arguments[0], "\""));
+  }
+  if (arguments.size() > command.max_arguments) {
+    return Usage(absl::StrCat(command.name, " takes fewer arguments: ", line));
   }
   return absl::OkStatus();
 }
@@ -273,7 +276,7 @@ absl::StatusOr<Parsed> Parse(const std::vector<std::string>& words) {
     parsed.invocation.given.insert(name);
   }
   parsed.invocation.arguments = std::move(sorted.plain);
-  const absl::Status count = CheckArguments(**command, parsed.invocation.arguments.size());
+  const absl::Status count = CheckArguments(**command, parsed.invocation.arguments);
   if (!count.ok()) return count;
   const absl::StatusOr<absl::Duration> timeout = ParseTimeout(FLAGS_timeout);
   if (!timeout.ok()) return timeout.status();

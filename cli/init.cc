@@ -2,7 +2,6 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "cli/command.h"
@@ -25,8 +24,8 @@ bool IsAddress(const std::string& text) {
 int RunInit(const Invocation& invocation, Client* client, Output* output) {
   for (const std::string& address : invocation.arguments) {
     if (IsAddress(address)) continue;
-    output->Error(absl::InvalidArgumentError(absl::StrCat(
-        "\"", absl::CEscape(address), "\" is not an address: name each server as HOST:PORT")));
+    output->Error(absl::InvalidArgumentError(
+        absl::StrCat("\"", address, "\" is not an address: name each server as HOST:PORT")));
     return kExitUsage;
   }
   const InitResult result = client->Init(invocation.arguments);

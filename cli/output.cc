@@ -53,6 +53,33 @@ int WriteAll(int fd, absl::string_view bytes) {
   return 0;
 }
 
+// `backslash`: what is written for one.
+std::string Escape(absl::string_view bytes, absl::string_view backslash) {
+  std::string escaped;
+  while (!bytes.empty()) {
+    const size_t length = std::max<size_t>(CharacterLength(bytes), 1);
+    const absl::string_view character = bytes.substr(0, length);
+    const unsigned char first = character[0];
+    if (first == '\n') {
+      escaped += "\\n";
+    } else if (first == '\r') {
+      escaped += "\\r";
+    } else if (first == '\t') {
+      escaped += "\\t";
+    } else if (first == '\\') {
+      absl::StrAppend(&escaped, backslash);
+    } else if (IsControl(character) || CharacterLength(character) == 0) {
+      for (const char c : character) {
+        absl::StrAppendFormat(&escaped, "\\x%02x", static_cast<unsigned char>(c));
+      }
+    } else {
+      escaped.append(character.data(), length);
+    }
+    bytes.remove_prefix(length);
+  }
+  return escaped;
+}
+
 }  // namespace
 
 int ExitStatus(Outcome outcome, const absl::Status& status) {
@@ -108,7 +135,7 @@ void Output::Error(const absl::Status& status, const std::string& fields) {
                                         ",\"message\":", JsonString(status.message()),
                                         fields.empty() ? "" : ",", fields, "}}\n"));
   } else {
-    WriteAll(console_.err, absl::StrCat("distlog: ", Escaped(status.message()), "\n"));
+    WriteAll(console_.err, absl::StrCat("distlog: ", Printable(status.message()), "\n"));
   }
 }
 
@@ -147,31 +174,9 @@ std::string JsonString(absl::string_view bytes) {
 
 std::string JsonNumber(uint64_t number) { return absl::StrCat("\"", number, "\""); }
 
-std::string Escaped(absl::string_view bytes) {
-  std::string escaped;
-  while (!bytes.empty()) {
-    const size_t length = std::max<size_t>(CharacterLength(bytes), 1);
-    const absl::string_view character = bytes.substr(0, length);
-    const unsigned char first = character[0];
-    if (first == '\n') {
-      escaped += "\\n";
-    } else if (first == '\r') {
-      escaped += "\\r";
-    } else if (first == '\t') {
-      escaped += "\\t";
-    } else if (first == '\\') {
-      escaped += "\\\\";
-    } else if (IsControl(character) || CharacterLength(character) == 0) {
-      for (const char c : character) {
-        absl::StrAppendFormat(&escaped, "\\x%02x", static_cast<unsigned char>(c));
-      }
-    } else {
-      escaped.append(character.data(), length);
-    }
-    bytes.remove_prefix(length);
-  }
-  return escaped;
-}
+std::string Escaped(absl::string_view bytes) { return Escape(bytes, "\\\\"); }
+
+std::string Printable(absl::string_view bytes) { return Escape(bytes, "\\"); }
 
 absl::StatusOr<std::string> Unescaped(absl::string_view text) {
   std::string bytes;

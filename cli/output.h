@@ -57,7 +57,8 @@ class Output {
   void Flush();
   bool broken() const { return broken_; }
 
-  // One sentence, or one object, on stderr. `fields`: more of the object, as `"key":"value",...`.
+  // One sentence, or one object, on stderr; what is not printable in it is escaped. `fields`: more
+  // of the object, as `"key":"value",...`.
   void Error(const absl::Status& status, const std::string& fields = "");
   // One more sentence on stderr, in text only.
   void Note(const std::string& sentence);
@@ -84,7 +85,9 @@ std::string JsonNumber(uint64_t number);
 
 // Control bytes escaped as \n, \x1b and the like, backslashes doubled; UTF-8 is kept.
 std::string Escaped(absl::string_view bytes);
-// The other way: knows \n, \r, \t, \0, \\ and \xNN. INVALID_ARGUMENT for any other.
+// The same for sentences: backslashes are kept.
+std::string Printable(absl::string_view bytes);
+// The inverse of Escaped: knows \n, \r, \t, \0, \\ and \xNN. INVALID_ARGUMENT for any other.
 absl::StatusOr<std::string> Unescaped(absl::string_view text);
 
 std::string Hex(absl::string_view bytes);

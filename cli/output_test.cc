@@ -63,6 +63,11 @@ TEST(EscapeTest, ControlBytesAndWhatIsNoUtf8AreEscapedAndTheRestIsKept) {
   EXPECT_EQ(Escaped("\xc0\xaf\xed\xa0\x80"), "\\xc0\\xaf\\xed\\xa0\\x80");
 }
 
+// Sentences show what is typed, as \n and paths: a second backslash would be in the way.
+TEST(EscapeTest, SentencesKeepTheirBackslashes) {
+  EXPECT_EQ(Printable("knows \\n, \\\\ ü\n\x1b[2J\xff"), "knows \\n, \\\\ ü\\n\\x1b[2J\\xff");
+}
+
 TEST(EscapeTest, DelimitersAreUnescaped) {
   EXPECT_EQ(*Unescaped("\\n"), "\n");
   EXPECT_EQ(*Unescaped(""), "");
