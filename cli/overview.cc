@@ -57,8 +57,17 @@ std::string Named(const v1::MemberStatus& member) {
   return absl::StrCat("replica ", member.id(), " at ", member.address());
 }
 
+std::string Unassigned(const v1::ServerStatus& self) {
+  return absl::StrCat("the server at ", self.address(),
+                      " belongs to no cluster yet: form one with `distlog init`");
+}
+
 void FindProblems(const v1::StatusResponse& response, Overview* overview) {
   std::vector<std::string>& problems = overview->problems;
+  if (!response.self().assigned()) {
+    problems.push_back(Unassigned(response.self()));
+    return;
+  }
   if (overview->can_lose < 0) {
     problems.push_back("nothing can be appended until more voters are back");
   } else if (overview->leader_id == 0) {
@@ -68,7 +77,7 @@ void FindProblems(const v1::StatusResponse& response, Overview* overview) {
     if (!Reachable(member)) {
       problems.push_back(absl::StrCat(Named(member), " cannot be reached",
                                       member.unreachable_reason().empty() ? "" : ": ",
-                                      Escaped(member.unreachable_reason())));
+                                      member.unreachable_reason()));
       continue;
     }
     const v1::ServerStatus& status = member.status();
@@ -82,7 +91,7 @@ void FindProblems(const v1::StatusResponse& response, Overview* overview) {
           Named(member), " has damage in slots ", damaged.first_slot(), " to ", damaged.last_slot(),
           damaged.repair_error().empty() ? ", which is being repaired: "
                                          : ", which cannot be repaired yet: ",
-          Escaped(damaged.repair_error().empty() ? damaged.damage() : damaged.repair_error())));
+          damaged.repair_error().empty() ? damaged.damage() : damaged.repair_error()));
     }
     if (status.repaired_segments() > 0) {
       problems.push_back(absl::StrCat(Named(member), " has repaired ",
@@ -91,12 +100,13 @@ void FindProblems(const v1::StatusResponse& response, Overview* overview) {
     }
     if (!status.last_error().empty()) {
       problems.push_back(absl::StrCat(Named(member), " reported ", Ago(status.last_error_age_ms()),
-                                      ": ", Escaped(status.last_error())));
+                                      ": ", status.last_error()));
     }
   }
 }
 
 std::string Shown(const v1::BallotMessage& ballot) {
+  if (ballot.round() == 0) return "-";
   return absl::StrCat(ballot.round(), ".", ballot.replica());
 }
 
@@ -182,9 +192,8 @@ std::string MemberJson(const v1::MemberStatus& member, const Overview& overview)
 }
 
 std::string UnassignedText(const v1::ServerStatus& self) {
-  return absl::StrCat("the server at ", Escaped(self.address()),
-                      " belongs to no cluster yet: form one with `distlog init`\n  data directory ",
-                      Escaped(self.data_dir()), "\n");
+  return absl::StrCat(Printable(Unassigned(self)), "\n  data directory ",
+                      Printable(self.data_dir()), "\n");
 }
 
 std::string Heard(const v1::ServerStatus& status) {
@@ -241,7 +250,9 @@ std::string StatusText(const v1::StatusResponse& response, bool color) {
                                                     : "\x1b[31m";
   std::string text = color ? absl::StrCat(tint, Headline(overview), "\x1b[0m\n")
                            : absl::StrCat(Headline(overview), "\n");
-  for (const std::string& problem : overview.problems) absl::StrAppend(&text, "  ", problem, "\n");
+  for (const std::string& problem : overview.problems) {
+    absl::StrAppend(&text, "  ", Printable(problem), "\n");
+  }
   absl::StrAppend(
       &text, "cluster ", Hex(self.cluster_id()).substr(0, 16), ", configuration ",
       self.configuration().version(), ", ",

@@ -191,6 +191,27 @@ TEST(OverviewTest, AnEmptyServerSaysWhatToDo) {
   EXPECT_THAT(StatusText(response, false), HasSubstr("distlog init"));
   EXPECT_THAT(StatusJson(response), HasSubstr("\"leader_id\":\"0\""));
   EXPECT_THAT(StatusJson(response), HasSubstr("\"can_lose\":\"-1\""));
+  EXPECT_THAT(StatusJson(response),
+              HasSubstr("\"problems\":[\"the server at 127.0.0.1:4601 belongs to no cluster yet: "
+                        "form one with `distlog init`\"]"));
+}
+
+TEST(OverviewTest, AReplicaThatIsInNoBallotShowsNone) {
+  v1::StatusResponse response = Healthy();
+  v1::ServerStatus* status = response.mutable_members(2)->mutable_status();
+  status->set_leader_id(0);
+  status->clear_ballot();
+  EXPECT_THAT(StatusText(response, false), HasSubstr("voter  follows nobody  -       7 "));
+  EXPECT_THAT(ElectionText(response), HasSubstr("127.0.0.1:4603  nobody   -       3.1 "));
+}
+
+// JSON escapes in its own way.
+TEST(OverviewTest, ProblemsAreEscapedOnce) {
+  v1::StatusResponse response = Healthy();
+  Lose(2, &response);
+  response.mutable_members(2)->set_unreachable_reason("a\\b\n");
+  EXPECT_THAT(StatusText(response, false), HasSubstr("cannot be reached: a\\b\\n\n"));
+  EXPECT_THAT(StatusJson(response), HasSubstr("cannot be reached: a\\\\b\\u000a\""));
 }
 
 }  // namespace
