@@ -236,6 +236,15 @@ TEST_F(CliTest, WithoutALeaderItExits5AndStatusStillAnswers) {
   EXPECT_THAT(Do({"election", "status"}).out, HasSubstr("nobody leads"));
 }
 
+// Which one is meant is not guessed, also where neither leader nor quorum is needed.
+TEST_F(CliTest, StatusOfTwoClustersAtOnceExits1) {
+  FakeCluster other(1, /*assigned=*/true, 'x');
+  const Ran ran = RunWith(
+      {"status", absl::StrCat("--endpoints=", cluster_.endpoint(1), ",", other.endpoint(1))});
+  EXPECT_EQ(ran.exit_status, 1);
+  EXPECT_THAT(ran.err, HasSubstr("the endpoints belong to different clusters"));
+}
+
 TEST_F(CliTest, WithNobodyThereItExits5) {
   for (int id : {1, 2, 3}) cluster_.Stop(id);
   for (const Strings& words : {Strings{"append", "a"}, Strings{"status"}, Strings{"read"},
