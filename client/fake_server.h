@@ -59,7 +59,7 @@ class FakeCluster {
   void Fence(const std::string& producer);
   void set_max_entry_bytes(uint64_t bytes);
 
-  // For the services, which insist on requests that name this cluster: the client always knows it.
+  // For the services, which refuse requests that name another cluster.
   Fault NextFault();
   absl::Status Apply(const v1::AppendRequest& request, v1::AppendResponse* response);
   absl::Status Open(const v1::OpenProducerRequest& request, v1::OpenProducerResponse* response);
