@@ -36,8 +36,8 @@ std::string BreakFlag() {
 
 }  // namespace
 
-Result Simulate(const Plan& plan, Tracing tracing) {
-  Run run(plan, tracing);
+Result Simulate(const Plan& plan, Tracing tracing, Judge judge) {
+  Run run(plan, tracing, judge);
   running = &run;
   running_plan = plan;
   Result result = run.Execute();
