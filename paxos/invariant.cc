@@ -20,13 +20,12 @@ const BrokenInvariants& CountedInvariants() { return counted; }
 void ClearCountedInvariants() { counted = {}; }
 
 bool NoteBroken(const char* rule, const char* file, int line) {
-  if (is_fatal.load(std::memory_order_relaxed)) return true;
   if (counted.count++ == 0) {
     std::string_view name = file;
     name.remove_prefix(name.rfind('/') + 1);
     counted.first = std::string(rule) + " " + std::string(name) + ":" + std::to_string(line);
   }
-  return false;
+  return is_fatal.load(std::memory_order_relaxed);
 }
 
 }  // namespace distlog::paxos

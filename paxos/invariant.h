@@ -26,7 +26,7 @@
 
 namespace distlog::paxos {
 
-// Invariants broken in this thread while they were not fatal.
+// Invariants broken in this thread: all while they are not fatal, else the one that ends it.
 struct BrokenInvariants {
   uint64_t count = 0;
   std::string first;  // "P3 acceptor.cc:25".

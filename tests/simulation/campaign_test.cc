@@ -7,7 +7,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "paxos/break.h"
 #include "tests/simulation/flags.h"
+#include "tests/simulation/simulation.h"
 
 namespace distlog::simulation {
 namespace {
@@ -77,6 +79,14 @@ TEST(TallyTest, WhatNeverHappenedIsMissed) {
   EXPECT_THAT(Shortcomings(tally), ::testing::Contains("takeovers never happened"));
   tally.next_seed = 10;
   EXPECT_THAT(Shortcomings(tally), IsEmpty()) << "too few seeds to say";
+}
+
+TEST(ReportTest, TheCommandThatShowsARunAgainMakesTheSameMistake) {
+  const Result result{.plan = MakePlan(7)};
+  EXPECT_THAT(Report(result), HasSubstr("--seed=7 --trace\n"));
+  paxos::SetBreak(paxos::Break::kQuorumOfHalf);
+  EXPECT_THAT(Report(result), HasSubstr("--seed=7 --break=quorum_of_half --trace\n"));
+  paxos::SetBreak(paxos::Break::kNone);
 }
 
 TEST(CampaignTest, GoesOnWhereItEnded) {

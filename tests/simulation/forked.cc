@@ -11,18 +11,14 @@
 namespace distlog::simulation {
 namespace {
 
-[[noreturn]] void Work(const std::function<std::string()>& work, bool quiet, int out) {
+int out = -1;  // In the process of some work: where the result goes.
+
+[[noreturn]] void Work(const std::function<std::string()>& work, bool quiet) {
   if (quiet) {
     const int nothing = open("/dev/null", O_WRONLY);
     PCHECK(nothing >= 0 && dup2(nothing, STDERR_FILENO) >= 0);
   }
-  const std::string result = work();
-  for (size_t at = 0; at < result.size();) {
-    const ssize_t wrote = write(out, result.data() + at, result.size() - at);
-    PCHECK(wrote > 0);
-    at += static_cast<size_t>(wrote);
-  }
-  _exit(0);
+  Forked::End(work());
 }
 
 }  // namespace
@@ -35,13 +31,23 @@ Forked::Forked(const std::function<std::string()>& work, bool quiet) {
   PCHECK(pid_ >= 0);
   if (pid_ == 0) {
     close(ends[0]);
-    Work(work, quiet, ends[1]);
+    out = ends[1];
+    Work(work, quiet);
   }
   close(ends[1]);
   pipe_ = ends[0];
 }
 
 Forked::~Forked() { Get(); }
+
+void Forked::End(const std::string& result) {
+  for (size_t at = 0; at < result.size();) {
+    const ssize_t wrote = write(out, result.data() + at, result.size() - at);
+    PCHECK(wrote > 0);
+    at += static_cast<size_t>(wrote);
+  }
+  _exit(0);
+}
 
 std::optional<std::string> Forked::Get() {
   if (pid_ == 0) return std::nullopt;

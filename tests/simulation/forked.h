@@ -19,6 +19,9 @@ class Forked {
   Forked(const Forked&) = delete;
   ~Forked();
 
+  // Within `work`, at any depth: it ends here, and this is what it returned.
+  [[noreturn]] static void End(const std::string& result);
+
   // Waits for the end. What `work` returned; none if its process died of something.
   std::optional<std::string> Get();
 

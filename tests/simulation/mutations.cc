@@ -61,28 +61,54 @@ Plan PlanFor(const Mutation& mutation, uint64_t seed) {
 
 namespace {
 
-// In the process of its own that TryBroken makes.
+// In a process of its own, as is the next.
 std::string RunBroken(paxos::Break mistake, const Plan& plan) {
   paxos::SetBreak(mistake);
   paxos::SetInvariantsFatal(false);
-  paxos::ClearCountedInvariants();
-  const Result result = Simulate(plan, {});
-  return paxos::CountedInvariants().first + "\n" + result.violation.value_or("");
+  return Simulate(plan, {}).violation.value_or("");
 }
 
-std::optional<Finding> FindingOf(uint64_t seed, const std::optional<std::string>& said) {
-  if (!said.has_value()) return std::nullopt;  // The code noticed by itself: that does not count.
-  const size_t end = said->find('\n');
-  Finding finding{seed, said->substr(end + 1), said->substr(0, end)};
-  if (finding.violation.empty()) return std::nullopt;
-  return finding;
+// Notes where the CHECK stands that ends the process.
+class LastWords : public google::LogSink {
+ public:
+  void send(google::LogSeverity severity, const char*, const char* file, int line,
+            const google::LogMessageTime&, const char*, size_t) override {
+    if (severity == google::GLOG_FATAL) where_ = std::string(file) + ":" + std::to_string(line);
+  }
+  const std::string& where() const { return where_; }
+
+ private:
+  std::string where_;
+};
+LastWords last_words;
+
+[[noreturn]] void TellCheck() {
+  const std::string& rule = paxos::CountedInvariants().first;
+  Forked::End(rule.empty() ? last_words.where() : rule);
+}
+
+// Which CHECK ends the run, in words for a table; empty: none.
+std::string RunUnwatched(paxos::Break mistake, const Plan& plan) {
+  google::AddLogSink(&last_words);
+  google::InstallFailureFunction(&TellCheck);
+  paxos::SetBreak(mistake);
+  Simulate(plan, {}, Judge::kCodeAlone);
+  return "";
+}
+
+std::optional<Finding> FindingOf(paxos::Break mistake, const Plan& plan,
+                                 const std::optional<std::string>& violation) {
+  // Without an answer the code noticed by itself: that does not count.
+  if (violation.value_or("").empty()) return std::nullopt;
+  Forked unwatched([&] { return RunUnwatched(mistake, plan); }, /*quiet=*/true);
+  return Finding{plan.seed, *violation, unwatched.Get().value_or("a crash")};
 }
 
 }  // namespace
 
 std::optional<Finding> TryBroken(paxos::Break mistake, const Plan& plan) {
   Forked run([&] { return RunBroken(mistake, plan); }, /*quiet=*/true);
-  return FindingOf(plan.seed, run.Get());
+  return FindingOf(mistake, plan, run.Get());
 }
 
 std::optional<Finding> Find(const Mutation& mutation, uint64_t jobs) {
@@ -98,7 +124,9 @@ std::optional<Finding> Find(const Mutation& mutation, uint64_t jobs) {
     }
     const auto [seed, run] = std::move(runs.front());
     runs.pop_front();
-    if (std::optional<Finding> finding = FindingOf(seed, run->Get())) return finding;
+    std::optional<Finding> finding =
+        FindingOf(mutation.mistake, PlanFor(mutation, seed), run->Get());
+    if (finding.has_value()) return finding;
   }
   return std::nullopt;
 }

@@ -26,15 +26,17 @@ const std::vector<Mutation>& AllMutations();
 
 struct Finding {
   uint64_t seed = 0;
-  std::string violation;    // In words of the checker, outside the code that is broken.
-  std::string first_check;  // Which of the code's own invariants was broken first; may be empty.
+  std::string violation;  // In words of the checker, outside the code that is broken.
+  // Which of the code's own CHECKs ends the same run when nobody watches it; may be empty.
+  std::string first_check;
 };
 
 // The plan of a seed for this mistake.
 Plan PlanFor(const Mutation& mutation, uint64_t seed);
 
-// Runs the plan with the mistake made (kNone: with none) and the code's own invariants not fatal.
-// None: nothing was found.
+// Runs the plan with the mistake made (kNone: with none) and the code's own invariants not fatal,
+// and on a violation a second time without the checker and with them fatal. None: nothing was
+// found.
 std::optional<Finding> TryBroken(paxos::Break mistake, const Plan& plan);
 
 // The first seed that finds it, if one of mutation.seeds does; `jobs` at once.

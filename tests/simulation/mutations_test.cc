@@ -26,6 +26,16 @@ TEST_P(MutationTest, IsFound) {
                                   << " fails without it: " << clean->violation;
 }
 
+// Without the checker, so that what it says does not end the run before.
+TEST(FirstCheckTest, IsTheOneThatEndsTheRunWhenNobodyWatches) {
+  for (const Mutation& mutation : AllMutations()) {
+    if (mutation.mistake != paxos::Break::kAcceptBelowPromise) continue;
+    const std::optional<Finding> finding = Find(mutation, /*jobs=*/2);
+    ASSERT_TRUE(finding.has_value());
+    EXPECT_EQ(finding->first_check.substr(0, 15), "P3 acceptor.cc:");
+  }
+}
+
 std::string NameOf(const ::testing::TestParamInfo<size_t>& info) {
   return AllMutations()[info.param].name;
 }

@@ -4,6 +4,7 @@
 #define DISTLOG_TESTS_SIMULATION_RUN_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -24,7 +25,7 @@ namespace distlog::simulation {
 // A cluster, its clients, the trouble they have, and what must hold after it.
 class Run {
  public:
-  Run(const Plan& plan, Tracing tracing);
+  Run(const Plan& plan, Tracing tracing, Judge judge);
   Run(const Run&) = delete;
 
   Result Execute();
@@ -39,6 +40,7 @@ class Run {
   // The one that leads at the highest ballot; null if nobody does.
   Host* LeadingHost() const;
   void RunUntil(Time time);
+  std::function<void(const std::string&)> Verdicts(Judge judge);
   void Deliver(const paxos::Envelope& envelope);
   void PassOn(Host* from, const std::string& address, const v1::AppendRequest& request,
               AppendCallback done);

@@ -110,7 +110,9 @@ int RunOne(const Flags& flags) {
 
 int RunMutations(const Flags& flags) {
   bool all_found = true;
-  std::printf("| mutation | found by | after seeds | first CHECK |\n| --- | --- | --- | --- |\n");
+  std::printf(
+      "| mutation | found by the checker, which says | after seeds | CHECK that fires first |\n"
+      "| --- | --- | --- | --- |\n");
   for (const Mutation& mutation : AllMutations()) {
     const std::optional<Finding> finding = Find(mutation, flags.jobs.value());
     std::printf("%s\n", Row(mutation, finding).c_str());

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "glog/logging.h"
+#include "paxos/break.h"
 #include "tests/simulation/run.h"
 
 namespace distlog::simulation {
@@ -14,6 +15,14 @@ namespace {
 Run* running = nullptr;
 Plan running_plan;
 bool reporting = false;
+
+// Of the mistake that is made on purpose.
+std::string BreakFlag() {
+  for (const paxos::BreakDescription& each : paxos::AllBreaks()) {
+    if (paxos::IsBroken(each.mistake)) return " --break=" + std::string(each.name);
+  }
+  return "";
+}
 
 [[noreturn]] void OnCheckFailure() {
   // The run is deterministic: once more, now with its trace, it fails at the same place.
@@ -27,8 +36,8 @@ bool reporting = false;
 
 }  // namespace
 
-Result Simulate(const Plan& plan, Tracing tracing) {
-  Run run(plan, tracing);
+Result Simulate(const Plan& plan, Tracing tracing, Judge judge) {
+  Run run(plan, tracing, judge);
   running = &run;
   running_plan = plan;
   Result result = run.Execute();
@@ -47,7 +56,7 @@ std::string Report(const Result& result) {
   out << "seed " << result.plan.seed << ": " << result.violation.value_or("clean")
       << "\n  plan: " << ToString(result.plan)
       << "\n  again: bazel run //tools:simulate -- --seed=" << result.plan.seed
-      << (changed.empty() ? "" : " --plan='" + changed + "'") << " --trace\n";
+      << (changed.empty() ? "" : " --plan='" + changed + "'") << BreakFlag() << " --trace\n";
   return out.str();
 }
 

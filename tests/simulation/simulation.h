@@ -28,13 +28,17 @@ struct Tracing {
   bool print = false;
 };
 
+// Who ends a run that breaks a rule. kCodeAlone: what those who watch it from outside say ends
+// nothing, so that the code's own CHECKs may come to it.
+enum class Judge { kChecker, kCodeAlone };
+
 // The same plan gives the same run, to the byte of its trace.
 //
 // First faults, chosen by the plan: of the network, the disks, the processes and the clocks;
 // clients append and read meanwhile. Then the faults stop, but for some of the replicas or links
 // staying dead, so that at least one replica is connected to a quorum: within a bounded number of
 // rounds everything that clients asked for is answered, and ballots stop rising.
-Result Simulate(const Plan& plan, Tracing tracing);
+Result Simulate(const Plan& plan, Tracing tracing, Judge judge = Judge::kChecker);
 Result Simulate(uint64_t seed, Tracing tracing);
 
 // From here on, a CHECK that fails names the seed of the simulation that runs, and the end of its
