@@ -69,6 +69,8 @@ const std::vector<CounterInfo>& AllCounters() {
       {"operations", &C::operations, true},
       {"acknowledged_entries", &C::acknowledged_entries, true},
       {"reads", &C::reads, true},
+      {"local_reads", &C::local_reads, true},
+      {"entries_read", &C::entries_read, true},
       {"unknown_outcomes", &C::unknown_outcomes, true},
       {"attempts_repeated", &C::attempts_repeated, true},
       {"duplicates_answered", &C::duplicates_answered, true},

@@ -79,7 +79,9 @@ struct Counters {
   // ---- Clients. ----
   uint64_t operations = 0;
   uint64_t acknowledged_entries = 0;
-  uint64_t reads = 0;
+  uint64_t reads = 0;  // Linearizable ones.
+  uint64_t local_reads = 0;
+  uint64_t entries_read = 0;
   uint64_t unknown_outcomes = 0;
   uint64_t attempts_repeated = 0;
   uint64_t duplicates_answered = 0;

@@ -79,10 +79,7 @@ void Host::Start() {
                                        std::move(log->sequencer), options_.limits);
   process_->last_ticket = run_ << 32;  // No two of all runs are alike.
   process_->start_nonce = world_->random.Next() | 1;
-  process_->reads.SetReadable(
-      process_->sequencer.applied_through(),
-      {process_->sequencer.first_position(), process_->sequencer.last_position()},
-      &process_->answers);
+  SetReadable(process_->sequencer.applied_through(), process_->sequencer.last_position());
   paused_ = false;
   ScheduleAlarm();
 }

@@ -168,10 +168,7 @@ void Host::AdvanceStored() {
     readable = process_->unstored.front();
     process_->unstored.pop_front();
   }
-  if (!readable.has_value()) return;
-  process_->reads.SetReadable(readable->first,
-                              {process_->sequencer.first_position(), readable->second},
-                              &process_->answers);
+  if (readable.has_value()) SetReadable(readable->first, readable->second);
 }
 
 void Host::Supply(const paxos::Supply& supply) {
@@ -309,17 +306,6 @@ void Host::OpenProducer(const v1::OpenProducerRequest& request, Time give_up_aft
   opening->deadline = Deadline(give_up_after);
   opening->on_open = done;
   Admit(std::move(opening), done);
-}
-
-void Host::Read(Time give_up_after, ReadCallback done) {
-  if (process_ == nullptr) return;
-  process_->barriers.push_back(
-      {Deadline(give_up_after),
-       [this, done = std::move(done)](const absl::StatusOr<Node::Bounds>& bounds) {
-         if (bounds.ok()) checker_->Answered(process_->reads.readable_through());
-         done(bounds);
-       }});
-  Wake();
 }
 
 }  // namespace distlog::simulation

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,10 +49,23 @@ class LogDisk : public Disk {
                                                                       paxos::Slot through,
                                                                       size_t max_bytes) const;
 
+  // Entries from position `from` to `to`, which are applied and durable: up to `max_bytes` of
+  // payload, but at least one.
+  virtual absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
+                                                            size_t max_bytes) const;
+
  protected:
   void MakeDurable(const paxos::Record& record) override;
 
  private:
+  // What an applied slot appended.
+  struct Appended {
+    paxos::Slot slot = 0;
+    std::vector<uint32_t> skipped;
+  };
+  void NoteApplied(const Applied& applied);
+
+  std::map<uint64_t, Appended> appended_;  // By its first position.
   std::string checkpoint_;
   // Written lazily, should this disk break its promise so (Break::kPromiseOnlyInSideFile).
   std::optional<paxos::PromiseRecord> lazy_promise_;

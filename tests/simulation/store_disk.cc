@@ -211,4 +211,12 @@ absl::StatusOr<std::vector<AcceptedValue>> StoreDisk::ReadSlots(Slot first, Slot
   return values;
 }
 
+absl::StatusOr<std::vector<LogEntry>> StoreDisk::ReadEntries(uint64_t from, uint64_t to,
+                                                             size_t max_bytes) const {
+  if (!status_.ok()) return status_;
+  absl::StatusOr<std::vector<LogEntry>> entries = store_->ReadEntries(from, to, max_bytes);
+  env_->Wait();
+  return entries;
+}
+
 }  // namespace distlog::simulation

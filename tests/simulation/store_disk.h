@@ -32,6 +32,8 @@ class StoreDisk : public LogDisk {
   absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first,
                                                               paxos::Slot through,
                                                               size_t max_bytes) const override;
+  absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
+                                                    size_t max_bytes) const override;
 
  private:
   class DiskEnv;
