@@ -94,8 +94,8 @@ class Host {
   // The disk finishes nothing until then.
   void StallDisk(Time until);
   void set_sync_time(Time min, Time max);
-  // The disk is nearly full: appends are refused, and nothing else changes.
-  void set_disk_full(bool full) { disk_full_ = full; }
+  // The disk is nearly full: appends are refused, and what is written all the same may not fit.
+  void set_disk_full(bool full);
   // The monotonic clock gains so much from now on.
   void SetDrift(int64_t ppm);
   void JumpWallClock(Time ahead) { options_.clock.wall_ahead = ahead; }
@@ -168,7 +168,10 @@ class Host {
   void FinishSync();
   void Send(const paxos::Envelope& envelope);
   void Apply(const paxos::AcceptedValue& chosen);
-  void AdvanceStored();
+  bool AdvanceStored();
+  // Whether it dies of what the disk did.
+  bool DiesOfDisk();
+  void BreakDisk();
   void Supply(const paxos::Supply& supply);
 
   // ---- Clients. ----

@@ -56,6 +56,7 @@ void Host::ReadOn(Entries found, uint64_t last, const EntriesCallback& done) {
   }
   absl::StatusOr<std::vector<LogEntry>> piece =
       disk_->ReadEntries(next, last, options_.supply_bytes);
+  if (DiesOfDisk()) return;
   if (!piece.ok() || piece->empty() || piece->front().position != next) {
     world_->Fail("replica " + paxos::ToString(id()) + ": cannot read positions " +
                  std::to_string(next) + " to " + std::to_string(last) + ": " +

@@ -13,8 +13,20 @@ namespace distlog::simulation {
 using paxos::AcceptedValue;
 using paxos::Slot;
 
+std::vector<Disk::Write> LogDisk::FinishGroup() {
+  if (has_failed_) return {};
+  return Disk::FinishGroup();
+}
+
+void LogDisk::BreakDown(uint64_t) { has_failed_ = true; }
+
+void LogDisk::LeaveSpace(uint64_t) {}
+
+void LogDisk::Mend() { has_failed_ = false; }
+
 std::vector<paxos::Record> LogDisk::Crash(size_t kept) {
   std::vector<paxos::Record> lost = Disk::Crash(kept);
+  has_failed_ = false;
   lazy_promise_.reset();
   return lost;
 }
