@@ -25,7 +25,7 @@ struct Tally {
   std::map<uint64_t, std::string> violations;  // By seed.
   Counters counters;
 
-  static constexpr uint64_t kStep = 20;
+  static constexpr uint64_t kStep = 100;
 
   uint64_t seeds() const { return next_seed - first_seed; }
   void Add(const Counters& of_a_seed);
@@ -44,6 +44,18 @@ std::vector<std::string> Shortcomings(const Tally& tally);
 // As text, for a file. An error is a sentence; empty: none.
 std::string ToString(const Tally& tally);
 std::string FromString(const std::string& text, Tally* tally);
+
+// A campaign file, in Markdown: a row for each campaign, and the newest in full, to go on from.
+struct CampaignFile {
+  std::vector<std::string> earlier;  // Rows.
+  Tally newest;
+
+  // The newest is over, and becomes a row.
+  void Begin(Tally next);
+};
+std::string ToString(const CampaignFile& file);
+// An error is a sentence; empty: none. After an error newest.commit is known if the file has one.
+std::string FromString(const std::string& text, CampaignFile* file);
 
 struct CampaignOptions {
   uint64_t seeds = 0;       // In all, with those that the tally has; 0: no limit.

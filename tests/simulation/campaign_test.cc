@@ -66,6 +66,19 @@ TEST(TallyTest, ReadsBackAsWritten) {
   EXPECT_EQ(Median(read.leaders), 4u);
 }
 
+TEST(CampaignFileTest, ListsEarlierCampaignsAndReadsBackAsWritten) {
+  CampaignFile file;
+  file.newest = SomeTally();
+  Tally next = SomeTally();
+  next.commit = "4567def";
+  file.Begin(next);
+  EXPECT_THAT(ToString(file), HasSubstr("| 0123abc | 7 to 8 | 1 | 1000, 4 | 0.00 |\n| 4567def |"));
+  CampaignFile read;
+  ASSERT_EQ(FromString(ToString(file), &read), "");
+  EXPECT_EQ(ToString(read), ToString(file));
+  EXPECT_THAT(FromString("commit a\n", &read), HasSubstr("does not look like one"));
+}
+
 TEST(TallyTest, AnotherProgramsCountersAreRefused) {
   Tally read;
   EXPECT_THAT(FromString("seeds 3\n", &read), HasSubstr("begins with \"seeds\""));

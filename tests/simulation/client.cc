@@ -132,6 +132,7 @@ void Client::Begin() {
   if (world_->random.Chance(options_.append_share)) {
     BeginAppend(&operation, &id);
   } else {
+    if (world_->random.Chance(options_.range_share)) operation.range = ChooseRange();
     id = history_->InvokeRead(world_->now());
   }
   operation.next_host = world_->random.Below(hosts_.size());
@@ -157,22 +158,26 @@ void Client::BeginAppend(Operation* operation, History::Id* id) {
   }
 }
 
+// Near the end as it knows it, and a little beyond; now and then from the beginning.
+v1::ReadRequest Client::ChooseRange() {
+  Random& random = world_->random;
+  v1::ReadRequest range;
+  if (!random.Chance(0.02)) range.set_from(last_end_ + 3 - std::min(last_end_, random.Below(40)));
+  if (random.Chance(0.9)) range.set_to(range.from() + random.Below(20));
+  if (random.Chance(0.5)) range.set_consistency(v1::CONSISTENCY_LOCAL);
+  return range;
+}
+
 void Client::Attempt(History::Id id, const std::string& address) {
   Operation& operation = operations_.at(id);
   const uint64_t attempt = ++operation.attempt;
   Host* host = Choose(address, &operation.next_host);
   if (operation.append.payloads().empty()) {
-    Send(
-        host,
-        [this, host, id, attempt] {
-          host->Read(options_.timeout,
-                     [this, id, attempt](const absl::StatusOr<Node::Bounds>& answer) {
-                       Return([this, id, attempt, answer] { OnRead(id, attempt, answer); });
-                     });
-        },
-        [this, id, attempt] { OnRead(id, attempt, Unreachable()); });
-    world_->scheduler.After(options_.timeout,
-                            [this, id, attempt] { OnRead(id, attempt, Silence()); });
+    if (operation.range.has_value()) {
+      SendRange(host, id, attempt, *operation.range);
+    } else {
+      SendRead(host, id, attempt);
+    }
     return;
   }
   Send(
@@ -186,6 +191,34 @@ void Client::Attempt(History::Id id, const std::string& address) {
       [this, id, attempt] { OnAppended(id, attempt, Unreachable()); });
   world_->scheduler.After(options_.timeout,
                           [this, id, attempt] { OnAppended(id, attempt, Silence()); });
+}
+
+void Client::SendRead(Host* host, History::Id id, uint64_t attempt) {
+  Send(
+      host,
+      [this, host, id, attempt] {
+        host->Read(options_.timeout,
+                   [this, id, attempt](const absl::StatusOr<Node::Bounds>& answer) {
+                     Return([this, id, attempt, answer] { OnRead(id, attempt, answer); });
+                   });
+      },
+      [this, id, attempt] { OnRead(id, attempt, Unreachable()); });
+  world_->scheduler.After(options_.timeout,
+                          [this, id, attempt] { OnRead(id, attempt, Silence()); });
+}
+
+void Client::SendRange(Host* host, History::Id id, uint64_t attempt, const v1::ReadRequest& range) {
+  Send(
+      host,
+      [this, host, id, attempt, range] {
+        host->ReadEntries(range, options_.timeout,
+                          [this, id, attempt](const absl::StatusOr<Entries>& answer) {
+                            Return([this, id, attempt, answer] { OnEntries(id, attempt, answer); });
+                          });
+      },
+      [this, id, attempt] { OnEntries(id, attempt, Unreachable()); });
+  world_->scheduler.After(options_.timeout,
+                          [this, id, attempt] { OnEntries(id, attempt, Silence()); });
 }
 
 void Client::AttemptLater(History::Id id, const std::string& address) {
@@ -291,17 +324,39 @@ void Client::CountRefusal(const absl::Status& error) {
   }
 }
 
-void Client::OnRead(History::Id id, uint64_t attempt, const absl::StatusOr<Node::Bounds>& answer) {
+bool Client::TakesRead(History::Id id, uint64_t attempt, const absl::Status& status) {
   const auto it = operations_.find(id);
-  if (it == operations_.end() || (!answer.ok() && it->second.attempt != attempt)) return;
-  if (!answer.ok()) {
-    AttemptLater(id, "");
-    return;
-  }
+  if (it == operations_.end() || (!status.ok() && it->second.attempt != attempt)) return false;
+  if (!status.ok()) AttemptLater(id, "");
+  return status.ok();
+}
+
+void Client::OnRead(History::Id id, uint64_t attempt, const absl::StatusOr<Node::Bounds>& answer) {
+  if (!TakesRead(id, attempt, answer.status())) return;
   history_->ReturnRead(id, world_->now(), answer->last);
   ++world_->counters.reads;
   last_end_ = std::max(last_end_, answer->last);
   ++done_;
+  End(id);
+}
+
+void Client::OnEntries(History::Id id, uint64_t attempt, const absl::StatusOr<Entries>& answer) {
+  if (!TakesRead(id, attempt, answer.status())) return;
+  const v1::ReadRequest& range = *operations_.at(id).range;
+  const uint64_t end = answer->first_position + answer->payloads.size();  // Not included.
+  const uint64_t last = range.to() == 0 ? UINT64_MAX : range.to();
+  if (answer->end.has_value() && end <= std::min(last, *answer->end)) {
+    world_->Fail("client " + options_.name + ": read " + std::to_string(id) +
+                 " was answered with the entries before " + std::to_string(end) +
+                 " only, though the log ended at " + std::to_string(*answer->end));
+    return;
+  }
+  history_->ReturnEntries(id, world_->now(), answer->first_position, answer->payloads, answer->end);
+  ++(answer->end.has_value() ? world_->counters.reads : world_->counters.local_reads);
+  world_->counters.entries_read += answer->payloads.size();
+  if (!answer->payloads.empty()) last_end_ = std::max(last_end_, end - 1);
+  // What one replica has by itself says nothing about a quorum.
+  if (answer->end.has_value()) ++done_;
   End(id);
 }
 

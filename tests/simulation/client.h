@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ class Client {
     bool is_producer = true;
     bool opens = false;  // A producer: with OpenProducer first.
     double append_share = 0.7;
+    double range_share = 0.2;      // Of the reads: they want entries, half of them locally.
     double conditional_share = 0;  // Of the appends.
     size_t pipeline = 1;           // Operations at once.
     Time max_think = std::chrono::milliseconds(100);
@@ -50,7 +52,8 @@ class Client {
  private:
   struct Operation {
     explicit Operation(bool has_producer) : attempts(has_producer) {}
-    v1::AppendRequest append;  // If it has payloads; else it is a read.
+    v1::AppendRequest append;              // If it has payloads; else it is a read ...
+    std::optional<v1::ReadRequest> range;  // ... of these entries, or of where the log ends.
     Attempts attempts;
     uint64_t attempt = 0;
     size_t next_host = 0;
@@ -62,12 +65,18 @@ class Client {
   void Think();
   void Begin();
   void BeginAppend(Operation* operation, History::Id* id);
+  v1::ReadRequest ChooseRange();
   void Attempt(History::Id id, const std::string& address);
   void AttemptLater(History::Id id, const std::string& address);
   void OnAppended(History::Id id, uint64_t attempt,
                   const absl::StatusOr<v1::AppendResponse>& answer);
   void OnAppendError(History::Id id, const absl::Status& error);
+  void SendRead(Host* host, History::Id id, uint64_t attempt);
+  void SendRange(Host* host, History::Id id, uint64_t attempt, const v1::ReadRequest& range);
+  // Whether the answer counts; tries again if it is an error.
+  bool TakesRead(History::Id id, uint64_t attempt, const absl::Status& status);
   void OnRead(History::Id id, uint64_t attempt, const absl::StatusOr<Node::Bounds>& answer);
+  void OnEntries(History::Id id, uint64_t attempt, const absl::StatusOr<Entries>& answer);
   void End(History::Id id);
   void CountRefusal(const absl::Status& error);
   // The host at `address`, or the next one in turn.

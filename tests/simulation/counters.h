@@ -56,6 +56,9 @@ struct Counters {
   uint64_t slow_disks = 0;
   uint64_t full_disks = 0;
   uint64_t failed_writes = 0;
+  uint64_t marks_failed = 0;        // As a mark was saved ...
+  uint64_t checkpoints_failed = 0;  // ... or a checkpoint, which is rare ...
+  uint64_t disks_run_out = 0;       // ... or while the disk was full.
   uint64_t clocks_fast_or_slow = 0;
   uint64_t wall_clock_jumps = 0;
   uint64_t clocks_that_drift = 0;
@@ -79,7 +82,9 @@ struct Counters {
   // ---- Clients. ----
   uint64_t operations = 0;
   uint64_t acknowledged_entries = 0;
-  uint64_t reads = 0;
+  uint64_t reads = 0;  // Linearizable ones.
+  uint64_t local_reads = 0;
+  uint64_t entries_read = 0;
   uint64_t unknown_outcomes = 0;
   uint64_t attempts_repeated = 0;
   uint64_t duplicates_answered = 0;

@@ -82,12 +82,13 @@ void History::ReturnRead(Id read, Time now, uint64_t end) {
 }
 
 void History::ReturnEntries(Id read, Time now, uint64_t first_position,
-                            const std::vector<std::string>& entries) {
+                            const std::vector<std::string>& entries, std::optional<uint64_t> end) {
   Operation& operation = operations_[read];
   operation.state = Operation::State::kRead;
   operation.returned = now;
   operation.sees = true;
   operation.low = entries.empty() ? 0 : first_position + entries.size() - 1;
+  if (end.has_value()) operation.low = operation.high = *end;
   for (const std::string& payload : entries) {
     const std::optional<Entry> entry = Parse(payload);
     if (entry.has_value()) {

@@ -36,9 +36,11 @@ class History {
   // A linearizable look at where the log ends (0: it is empty).
   Id InvokeRead(paxos::Time now);
   void ReturnRead(Id read, paxos::Time now, uint64_t end);
-  // A read that was answered with the entries from this position on, as many as there are.
+  // A read that was answered with the entries from this position on, as many as there are; a
+  // linearizable one with where the log ended, too.
   void ReturnEntries(Id read, paxos::Time now, uint64_t first_position,
-                     const std::vector<std::string>& entries);
+                     const std::vector<std::string>& entries,
+                     std::optional<uint64_t> end = std::nullopt);
 
   size_t size() const { return operations_.size(); }
 

@@ -58,6 +58,15 @@ TEST_F(HistoryTest, AGoodHistoryIsExplained) {
   EXPECT_EQ(history_.Check({Entry(a), Entry(b)}), std::nullopt);
 }
 
+TEST_F(HistoryTest, EntriesThatDoNotReachAnAcknowledgedAppendAreFoundIfTheReadWasLinearizable) {
+  const auto a = Appended(0, 1, 1);
+  const auto b = Appended(2, 3, 2);
+  Read(4, 5, 1, {Entry(a)});
+  EXPECT_EQ(history_.Check({Entry(a), Entry(b)}), std::nullopt) << "a local one may be behind";
+  history_.ReturnEntries(history_.InvokeRead(At(6)), At(7), 1, {Entry(a)}, /*end=*/1);
+  EXPECT_THAT(history_.Check({Entry(a), Entry(b)}), Optional(HasSubstr("not linearizable")));
+}
+
 TEST_F(HistoryTest, AnAppendOfUnknownOutcomeMayBeInTheLogOrNot) {
   const auto a = history_.InvokeAppend(At(0), 1, "", 0);
   Saw(1, 2, 0);

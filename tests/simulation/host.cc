@@ -36,6 +36,11 @@ void Host::Trace(const std::string& what) {
   world_->trace.Add(world_->now(), paxos::ToString(id()) + "   " + what);
 }
 
+void Host::set_disk_full(bool full) {
+  disk_full_ = full;
+  disk_->LeaveSpace(full ? world_->random.Below(20'000) : LogDisk::kNoBound);
+}
+
 void Host::set_sync_time(Time min, Time max) {
   options_.min_sync = min;
   options_.max_sync = max;
@@ -79,10 +84,7 @@ void Host::Start() {
                                        std::move(log->sequencer), options_.limits);
   process_->last_ticket = run_ << 32;  // No two of all runs are alike.
   process_->start_nonce = world_->random.Next() | 1;
-  process_->reads.SetReadable(
-      process_->sequencer.applied_through(),
-      {process_->sequencer.first_position(), process_->sequencer.last_position()},
-      &process_->answers);
+  SetReadable(process_->sequencer.applied_through(), process_->sequencer.last_position());
   paused_ = false;
   ScheduleAlarm();
 }
@@ -93,6 +95,7 @@ void Host::Crash() {
   // Of what was under way nothing reached the disk, or some, or all.
   const size_t unfinished = disk_->unfinished_records();
   const uint64_t fate = world_->random.Below(4);
+  const bool disk_failed = disk_->has_failed();
   const std::vector<paxos::Record> lost =
       disk_->Crash(fate < 2   ? 0
                    : fate < 3 ? unfinished
@@ -113,6 +116,8 @@ void Host::Crash() {
   process_.reset();
   paused_ = false;
   checker_->Crashed(id());
+  // A mark that was being saved is there or not.
+  if (disk_failed) checker_->MarkSaved(id(), disk_->mark());
 }
 
 void Host::Pause() {
@@ -146,6 +151,7 @@ void Host::SetDrift(int64_t ppm) {
 void Host::Mend() {
   disk_stalled_until_ = Time(0);
   disk_full_ = false;
+  disk_->Mend();
   options_.min_sync = std::chrono::microseconds(100);
   options_.max_sync = std::chrono::milliseconds(5);
   options_.boundary_crashes = 0;

@@ -36,6 +36,12 @@ namespace distlog::simulation {
 using AppendCallback = Node::AppendCallback;
 using OpenCallback = Node::OpenProducerCallback;
 using ReadCallback = Node::BoundsCallback;
+struct Entries {
+  uint64_t first_position = 0;
+  std::vector<std::string> payloads;
+  std::optional<uint64_t> end;  // Of the log, if the read was linearizable.
+};
+using EntriesCallback = std::function<void(const absl::StatusOr<Entries>&)>;
 
 class Host {
  public:
@@ -46,7 +52,7 @@ class Host {
     Time min_sync = std::chrono::microseconds(100);
     Time max_sync = std::chrono::milliseconds(5);
     Node::Limits limits;
-    size_t supply_bytes = 4096;
+    size_t supply_bytes = 4096;  // Of slots in a message, and of entries read at a time.
     // That it crashes at a given boundary: between any two things that it does.
     double boundary_crashes = 0;
     uint64_t crash_at = 0;  // At this one of World::boundaries.
@@ -88,8 +94,8 @@ class Host {
   // The disk finishes nothing until then.
   void StallDisk(Time until);
   void set_sync_time(Time min, Time max);
-  // The disk is nearly full: appends are refused, and nothing else changes.
-  void set_disk_full(bool full) { disk_full_ = full; }
+  // The disk is nearly full: appends are refused, and what is written all the same may not fit.
+  void set_disk_full(bool full);
   // The monotonic clock gains so much from now on.
   void SetDrift(int64_t ppm);
   void JumpWallClock(Time ahead) { options_.clock.wall_ahead = ahead; }
@@ -104,6 +110,8 @@ class Host {
   void Append(v1::AppendRequest request, Time give_up_after, bool passed_on, AppendCallback done);
   void OpenProducer(const v1::OpenProducerRequest& request, Time give_up_after, OpenCallback done);
   void Read(Time give_up_after, ReadCallback done);
+  // All entries of the range that are there, or that this replica has if the read is local.
+  void ReadEntries(const v1::ReadRequest& request, Time give_up_after, EntriesCallback done);
 
  private:
   struct Process {
@@ -118,6 +126,7 @@ class Host {
     Admission admission;
     AppendQueue appends;
     ReadQueue reads;
+    Node::Bounds readable;  // What a local read sees.
     Answers answers;
     uint64_t start_nonce = 0;
     uint64_t last_ticket = 0;  // Tickets, and the sequences of origins.
@@ -159,7 +168,10 @@ class Host {
   void FinishSync();
   void Send(const paxos::Envelope& envelope);
   void Apply(const paxos::AcceptedValue& chosen);
-  void AdvanceStored();
+  bool AdvanceStored();
+  // Whether it dies of what the disk did.
+  bool DiesOfDisk();
+  void BreakDisk();
   void Supply(const paxos::Supply& supply);
 
   // ---- Clients. ----
@@ -168,6 +180,11 @@ class Host {
   template <typename Callback>
   bool Admit(std::unique_ptr<AppendQueue::Request> request, const Callback& done);
   void AppendHere(const v1::AppendRequest& request, Time give_up_after, AppendCallback done);
+  void SetReadable(paxos::Slot slot, uint64_t last_position);
+  void ReadRange(const v1::ReadRequest& request, const Node::Bounds& bounds,
+                 const EntriesCallback& done);
+  // Reads on, a piece at a time, from what is found through position `last`.
+  void ReadOn(Entries found, uint64_t last, const EntriesCallback& done);
 
   World* world_;
   Checker* checker_;

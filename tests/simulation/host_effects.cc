@@ -39,8 +39,7 @@ bool Host::Act(Effects effects) {
     }
     if (i < actions && !ActOn(i, effects)) return false;
   }
-  AdvanceStored();
-  return !world_->violation.has_value();
+  return AdvanceStored() && !world_->violation.has_value();
 }
 
 bool Host::ActOn(size_t index, const Effects& effects) {
@@ -96,13 +95,10 @@ void Host::FinishSync() {
     return;
   }
   if (options_.failed_writes > 0 && world_->random.Chance(options_.failed_writes)) {
-    if (world_->trace.on()) Trace("a write fails");
-    ++world_->counters.failed_writes;
-    callbacks_.crash();  // Nobody knows what is on the disk now.
-    return;
+    BreakDisk();
   }
   const std::vector<Disk::Write> done = disk_->FinishGroup();
-  if (world_->violation.has_value()) return;
+  if (DiesOfDisk() || world_->violation.has_value()) return;
   if (world_->trace.on()) {
     Trace("durable: promised=" + paxos::ToString(disk_->promised()) + " accepted through " +
           std::to_string(disk_->accepted().empty() ? 0 : disk_->accepted().rbegin()->first) +
@@ -121,6 +117,22 @@ void Host::FinishSync() {
   }
   if (last != 0) Post(paxos::WriteFinished{last});
   if (!disk_->is_idle()) SyncDisk();
+}
+
+// What is to be written next fails, or a mark or checkpoint some time after.
+void Host::BreakDisk() {
+  if (world_->trace.on()) Trace("the disk breaks down");
+  ++world_->counters.failed_writes;
+  disk_->BreakDown(world_->random.Below(world_->random.Chance(0.5) ? 6 : 300));
+}
+
+// Nobody knows what is on it now.
+bool Host::DiesOfDisk() {
+  if (!disk_->has_failed()) return false;
+  if (world_->trace.on()) Trace("a write fails");
+  if (disk_full_) ++world_->counters.disks_run_out;
+  callbacks_.crash();
+  return true;
 }
 
 void Host::Send(const Envelope& envelope) {
@@ -152,12 +164,14 @@ void Host::Apply(const AcceptedValue& chosen) {
 }
 
 // Reads are served from the disk, as far as what is applied is there.
-void Host::AdvanceStored() {
+bool Host::AdvanceStored() {
   const Slot stored = process_->replica.stored_through();
   const absl::StatusOr<std::optional<Slot>> mark = disk_->AfterStore(stored);
+  if (disk_->has_failed()) ++world_->counters.checkpoints_failed;
+  if (DiesOfDisk()) return false;
   if (!mark.ok()) {
     world_->Fail("replica " + paxos::ToString(id()) + ": " + std::string(mark.status().message()));
-    return;
+    return false;
   }
   if (mark->has_value()) {
     checker_->MarkSaved(id(), **mark);
@@ -168,15 +182,14 @@ void Host::AdvanceStored() {
     readable = process_->unstored.front();
     process_->unstored.pop_front();
   }
-  if (!readable.has_value()) return;
-  process_->reads.SetReadable(readable->first,
-                              {process_->sequencer.first_position(), readable->second},
-                              &process_->answers);
+  if (readable.has_value()) SetReadable(readable->first, readable->second);
+  return true;
 }
 
 void Host::Supply(const paxos::Supply& supply) {
   absl::StatusOr<std::vector<AcceptedValue>> values =
       disk_->ReadSlots(supply.first, supply.through, options_.supply_bytes);
+  if (DiesOfDisk()) return;
   if (!values.ok()) {
     world_->Fail("replica " + paxos::ToString(id()) + ": cannot supply slots " +
                  std::to_string(supply.first) + " to " + std::to_string(supply.through) + ": " +
@@ -192,8 +205,11 @@ void Host::SaveMark() {
   if (process_ == nullptr || paused_) return;
   const Slot through = process_->replica.stored_through();
   if (through <= disk_->mark()) return;
-  checker_->MarkSaved(id(), through);
+  if (options_.failed_writes > 0 && world_->random.Chance(20 * options_.failed_writes)) BreakDisk();
   disk_->SaveMark(through);
+  if (disk_->has_failed()) ++world_->counters.marks_failed;
+  if (DiesOfDisk()) return;
+  checker_->MarkSaved(id(), through);
   ++world_->counters.marks_saved;
   if (process_->sequencer.applied_through() == through && world_->random.Chance(0.3)) {
     disk_->SaveCheckpoint(process_->sequencer);
@@ -309,17 +325,6 @@ void Host::OpenProducer(const v1::OpenProducerRequest& request, Time give_up_aft
   opening->deadline = Deadline(give_up_after);
   opening->on_open = done;
   Admit(std::move(opening), done);
-}
-
-void Host::Read(Time give_up_after, ReadCallback done) {
-  if (process_ == nullptr) return;
-  process_->barriers.push_back(
-      {Deadline(give_up_after),
-       [this, done = std::move(done)](const absl::StatusOr<Node::Bounds>& bounds) {
-         if (bounds.ok()) checker_->Answered(process_->reads.readable_through());
-         done(bounds);
-       }});
-  Wake();
 }
 
 }  // namespace distlog::simulation

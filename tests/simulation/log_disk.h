@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,8 +27,21 @@ class LogDisk : public Disk {
 
   explicit LogDisk(const paxos::Configuration& genesis) : Disk(genesis) {}
 
+  std::vector<Write> FinishGroup() override;
   std::vector<paxos::Record> Crash(size_t kept) override;
   void SaveMark(paxos::Slot through) override;
+
+  // ---- Faults, until the next Crash or Mend. ----
+
+  // All fails from the call of the file system after so many more (at once, where there is none).
+  virtual void BreakDown(uint64_t calls);
+  // No more than so many bytes can be added; kNoBound: as many as there may be. (No bound where
+  // there is no file system.)
+  static constexpr uint64_t kNoBound = ~uint64_t{0};
+  virtual void LeaveSpace(uint64_t bytes);
+  virtual void Mend();
+  // One of these was met: nobody knows what of the last call is on the disk, and the process ends.
+  bool has_failed() const { return has_failed_; }
 
   // When a process starts.
   virtual absl::StatusOr<RecoveredLog> RecoverLog(const Observer& observer);
@@ -48,10 +62,25 @@ class LogDisk : public Disk {
                                                                       paxos::Slot through,
                                                                       size_t max_bytes) const;
 
+  // Entries from position `from` to `to`, which are applied and durable: up to `max_bytes` of
+  // payload, but at least one.
+  virtual absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
+                                                            size_t max_bytes) const;
+
  protected:
   void MakeDurable(const paxos::Record& record) override;
+  void set_has_failed(bool has_failed) const { has_failed_ = has_failed; }
 
  private:
+  // What an applied slot appended.
+  struct Appended {
+    paxos::Slot slot = 0;
+    std::vector<uint32_t> skipped;
+  };
+  void NoteApplied(const Applied& applied);
+
+  std::map<uint64_t, Appended> appended_;  // By its first position.
+  mutable bool has_failed_ = false;        // Reading may open files, which may fail.
   std::string checkpoint_;
   // Written lazily, should this disk break its promise so (Break::kPromiseOnlyInSideFile).
   std::optional<paxos::PromiseRecord> lazy_promise_;

@@ -3,6 +3,7 @@
 
 #include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -38,7 +39,7 @@ constexpr const char* kUsage =
     "  --keep_going      past violations\n"
     "  --plan            changes of every seed's plan; docs/testing.md names the fields\n"
     "  --campaign_file   goes on where this file says, and keeps it up to date\n"
-    "  --commit          of the code, for the campaign file\n";
+    "  --commit          of the code: another than the file's newest begins a new campaign\n";
 
 struct Flags {
   FlagValue<uint64_t> seed{"seed", 0};
@@ -129,48 +130,60 @@ int RunMutations(const Flags& flags) {
   return all_found ? 0 : 1;
 }
 
-// Empty: there is no such file, or the tally is what it says.
-std::string ReadCampaign(const Flags& flags, Tally* tally) {
-  std::ifstream in(flags.campaign_file.value());
-  if (!in) return "";
+// A path as its user means it: `bazel run` runs programs elsewhere.
+std::string PathOf(const std::string& path) {
+  const char* const directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (path.empty() || path[0] == '/' || directory == nullptr) return path;
+  return std::string(directory) + "/" + path;
+}
+
+// Empty: the campaign to run is a new one, or goes on where the file says.
+std::string ReadCampaign(const Flags& flags, const std::string& path, CampaignFile* campaigns) {
+  Tally fresh;
+  fresh.first_seed = fresh.next_seed = flags.first_seed.value();
+  fresh.commit = flags.commit.value();
+  campaigns->newest = fresh;
+  std::ifstream in(path);
+  if (path.empty() || !in) return "";
   const std::string text(std::istreambuf_iterator<char>(in), {});
-  const std::string wrong = FromString(text, tally);
-  if (!wrong.empty()) return "no campaign file: " + wrong;
-  if (flags.first_seed.is_set() && flags.first_seed.value() != tally->first_seed) {
-    return "it began at seed " + std::to_string(tally->first_seed);
+  CampaignFile read;
+  const std::string wrong = FromString(text, &read);
+  const Tally& newest = read.newest;
+  if (!newest.commit.empty() && flags.commit.is_set() && flags.commit.value() != newest.commit) {
+    read.Begin(fresh);  // The counters of the other one may be another program's.
+  } else if (!wrong.empty()) {
+    return "no campaign file to go on from: " + wrong;
+  } else if (flags.first_seed.is_set() && flags.first_seed.value() != newest.first_seed) {
+    return "it began at seed " + std::to_string(newest.first_seed);
   }
-  if (flags.commit.is_set() && flags.commit.value() != tally->commit) {
-    return "it is of commit " + tally->commit + "; name another file for this one";
-  }
+  *campaigns = read;
   return "";
 }
 
-void WriteCampaign(const std::string& path, const Tally& tally) {
+void WriteCampaign(const std::string& path, const CampaignFile& campaigns) {
   const std::string next = path + ".new";
-  std::ofstream(next) << ToString(tally);
+  std::ofstream(next) << ToString(campaigns);
   PCHECK(std::rename(next.c_str(), path.c_str()) == 0) << path;
 }
 
 int RunMany(const Flags& flags) {
-  Tally tally;
-  tally.first_seed = tally.next_seed = flags.first_seed.value();
-  tally.commit = flags.commit.value();
-  const std::string file = flags.campaign_file.value();
-  if (!file.empty()) {
-    const std::string wrong = ReadCampaign(flags, &tally);
-    if (!wrong.empty()) {
-      std::fprintf(stderr, "simulate: %s: %s\n", file.c_str(), wrong.c_str());
-      return 2;
-    }
+  CampaignFile campaigns;
+  const std::string file = PathOf(flags.campaign_file.value());
+  const std::string wrong = ReadCampaign(flags, file, &campaigns);
+  if (!wrong.empty()) {
+    std::fprintf(stderr, "simulate: %s: %s\n", file.c_str(), wrong.c_str());
+    return 2;
   }
+  Tally tally = campaigns.newest;
   CampaignOptions options;
   options.seeds = flags.seeds.value();
   options.minutes = flags.minutes.value();
   options.jobs = flags.jobs.value();
   options.keep_going = flags.keep_going.value();
   options.plan = [&flags](uint64_t seed) { return flags.PlanOf(seed); };
-  options.progress = [&file](const Tally& now) {
-    if (!file.empty()) WriteCampaign(file, now);
+  options.progress = [&](const Tally& now) {
+    campaigns.newest = now;
+    if (!file.empty()) WriteCampaign(file, campaigns);
     std::fprintf(stderr, "\r%" PRIu64 " seeds, %zu violations, %.0f CPU-seconds ", now.seeds(),
                  now.violations.size(), now.cpu_seconds);
   };

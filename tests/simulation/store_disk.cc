@@ -55,9 +55,9 @@ StoreDisk::StoreDisk(const paxos::Configuration& genesis, Slot window, uint64_t 
   options_.env = env_.get();
   options_.window = window;
   options_.segment_bytes = segment_bytes;
-  Note(Store::Format(options_, kDir));
+  status_.Update(Store::Format(options_, kDir));
   Open();
-  if (status_.ok()) Note(store_->Assign(genesis, ClusterId(genesis)));
+  if (status_.ok()) status_.Update(store_->Assign(genesis, ClusterId(genesis)));
   env_->Wait();
 }
 
@@ -67,12 +67,40 @@ StoreDisk::~StoreDisk() {
   env_->Wait();
 }
 
-void StoreDisk::Note(const absl::Status& status) { status_.Update(status); }
+bool StoreDisk::IsFine(const absl::Status& status) {
+  if (!status.ok() && HasFault()) {
+    set_has_failed(true);
+  } else {
+    status_.Update(status);
+  }
+  return status.ok();
+}
+
+void StoreDisk::BreakDown(uint64_t calls) {
+  breaks_down_ = true;
+  env_->FailFrom(env_->calls() + 1 + calls);
+}
+
+void StoreDisk::Mend() {
+  LogDisk::Mend();
+  breaks_down_ = false;
+  env_->FailFrom(0);
+  LeaveSpace(kNoBound);
+}
+
+void StoreDisk::LeaveSpace(uint64_t bytes) {
+  is_small_ = bytes != kNoBound;
+  env_->SetCapacity(kNoBound);
+  if (!is_small_) return;
+  uint64_t free = 0;
+  CHECK(env_->FreeBytes(kDir, &free).ok());
+  env_->SetCapacity(kNoBound - free + bytes);
+}
 
 void StoreDisk::Open() {
   absl::StatusOr<std::unique_ptr<Store>> store = Store::Open(options_, kDir);
   env_->Wait();
-  Note(store.status());
+  status_.Update(store.status());
   if (store.ok()) store_ = *std::move(store);
 }
 
@@ -80,22 +108,28 @@ void StoreDisk::Open() {
 
 std::vector<Disk::Write> StoreDisk::FinishGroup() {
   const std::vector<Record> records = GroupRecords();
-  if (!records.empty() && status_.ok()) Note(store_->Write(records));
+  if (!records.empty() && status_.ok()) IsFine(store_->Write(records));
   env_->Wait();
   return LogDisk::FinishGroup();
 }
 
 void StoreDisk::SaveMark(Slot through) {
-  if (status_.ok()) Note(store_->SaveMark(through));
+  if (!status_.ok()) return;
+  const bool is_saved = IsFine(store_->SaveMark(through));
   env_->Wait();
-  LogDisk::SaveMark(through);
+  if (is_saved) {
+    LogDisk::SaveMark(through);
+  } else {
+    doubtful_mark_ = through;
+  }
 }
 
 std::vector<Record> StoreDisk::Crash(size_t kept) {
   const std::vector<Record> records = TakeUnfinished();
   cut_.reset();
   if (!status_.ok()) return records;
-  if (kept > 0 && !records.empty()) {
+  const bool has_failed = this->has_failed();
+  if (kept > 0 && !records.empty() && !has_failed) {
     // It is cut off in the middle, unless all is to be kept.
     if (kept < records.size()) env_->FailFrom(env_->calls() + 1 + kept % 3);
     store_->Write(records).IgnoreError();
@@ -104,15 +138,20 @@ std::vector<Record> StoreDisk::Crash(size_t kept) {
   store_.reset();
   env_->Wait();
   env_->CutPower(kept > 0 ? FaultEnv::Unsynced::kKept : FaultEnv::Unsynced::kDropped);
+  Mend();  // Nothing starts on a full disk before somebody has made room.
   Open();
   std::vector<Record> lost;
   for (const Record& record : records) {
-    if (status_.ok() && kept > 0 && IsThere(record)) {
+    if (status_.ok() && (kept > 0 || has_failed) && IsThere(record)) {
       MakeDurable(record);
     } else {
       lost.push_back(record);
     }
   }
+  if (status_.ok() && store_->recovered().chosen_through >= doubtful_mark_) {
+    LogDisk::SaveMark(doubtful_mark_);
+  }
+  doubtful_mark_ = 0;
   return lost;
 }
 
@@ -193,10 +232,12 @@ absl::StatusOr<std::optional<Slot>> StoreDisk::AfterStore(Slot stored) {
     return std::optional<Slot>();
   }
   const Slot mark = cut_->first - 1;
-  Note(store_->SaveCheckpoint(cut_->first, *cut_->state));
+  const bool is_saved = IsFine(store_->SaveCheckpoint(cut_->first, *cut_->state));
   env_->Wait();
-  cut_.reset();
+  if (!is_saved) doubtful_mark_ = mark;
   if (!status_.ok()) return status_;
+  if (!is_saved) return std::optional<Slot>();
+  cut_.reset();
   LogDisk::SaveMark(mark);
   return std::optional<Slot>(mark);
 }
@@ -208,7 +249,17 @@ absl::StatusOr<std::vector<AcceptedValue>> StoreDisk::ReadSlots(Slot first, Slot
   if (!status_.ok()) return status_;
   absl::StatusOr<std::vector<AcceptedValue>> values = store_->ReadSlots(first, through, max_bytes);
   env_->Wait();
+  if (!values.ok() && HasFault()) set_has_failed(true);
   return values;
+}
+
+absl::StatusOr<std::vector<LogEntry>> StoreDisk::ReadEntries(uint64_t from, uint64_t to,
+                                                             size_t max_bytes) const {
+  if (!status_.ok()) return status_;
+  absl::StatusOr<std::vector<LogEntry>> entries = store_->ReadEntries(from, to, max_bytes);
+  env_->Wait();
+  if (!entries.ok() && HasFault()) set_has_failed(true);
+  return entries;
 }
 
 }  // namespace distlog::simulation

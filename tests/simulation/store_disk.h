@@ -23,6 +23,9 @@ class StoreDisk : public LogDisk {
 
   std::vector<Write> FinishGroup() override;
   std::vector<paxos::Record> Crash(size_t kept) override;
+  void BreakDown(uint64_t calls) override;
+  void LeaveSpace(uint64_t bytes) override;
+  void Mend() override;
   void SaveMark(paxos::Slot through) override;
   absl::StatusOr<RecoveredLog> RecoverLog(const Observer& observer) override;
   void BeforeWrite(const std::vector<paxos::Record>& records, const Sequencer& sequencer) override;
@@ -32,6 +35,8 @@ class StoreDisk : public LogDisk {
   absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadSlots(paxos::Slot first,
                                                               paxos::Slot through,
                                                               size_t max_bytes) const override;
+  absl::StatusOr<std::vector<LogEntry>> ReadEntries(uint64_t from, uint64_t to,
+                                                    size_t max_bytes) const override;
 
  private:
   class DiskEnv;
@@ -46,13 +51,19 @@ class StoreDisk : public LogDisk {
   // Whether the store holds what this record says.
   bool IsThere(const paxos::Record& record) const;
   absl::Status Compare(const RecoveredLog& expected, const RecoveredLog& found) const;
-  // The first error there was counts.
-  void Note(const absl::Status& status);
+  // What an error means: a fault that was asked for, or a broken promise, of which the first
+  // counts.
+  bool IsFine(const absl::Status& status);
+  bool HasFault() const { return breaks_down_ || is_small_; }
 
   const std::unique_ptr<DiskEnv> env_;
   Store::Options options_;
   std::unique_ptr<Store> store_;
   std::optional<Cut> cut_;
+  bool breaks_down_ = false;
+  bool is_small_ = false;
+  // What was to be durable when a fault came between: it is, or is not.
+  paxos::Slot doubtful_mark_ = 0;
   absl::Status status_;
 };
 

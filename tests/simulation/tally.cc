@@ -1,6 +1,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <sstream>
+#include <utility>
 
 #include "tests/simulation/campaign.h"
 
@@ -129,6 +130,57 @@ std::string FromString(const std::string& text, Tally* tally) {
     }
   }
   return "it has no counters";
+}
+
+// ---- The file. ---------------------------------------------------------------------------------
+
+namespace {
+
+constexpr const char* kHead =
+    "# Campaigns\n\n"
+    "*What the simulation went through, by commit. `simulate --campaign_file` writes this file "
+    "([testing.md](testing.md)).*\n\n"
+    "| commit | seeds | violations | entries and leaders of the median seed | CPU-hours |\n"
+    "| --- | --- | --- | --- | --- |\n";
+constexpr const char* kNewest = "\nThe newest in full, from which it goes on:\n\n```\n";
+constexpr const char* kEnd = "```\n";
+
+std::string Row(const Tally& tally) {
+  char hours[32];
+  std::snprintf(hours, sizeof hours, "%.2f", tally.cpu_seconds / 3600);
+  std::ostringstream out;
+  out << "| " << (tally.commit.empty() ? "unknown" : tally.commit) << " | " << tally.first_seed
+      << " to " << tally.next_seed - 1 << " | " << tally.violations.size() << " | "
+      << Median(tally.entries) << ", " << Median(tally.leaders) << " | " << hours << " |";
+  return out.str();
+}
+
+}  // namespace
+
+void CampaignFile::Begin(Tally next) {
+  earlier.push_back(Row(newest));
+  newest = std::move(next);
+}
+
+std::string ToString(const CampaignFile& file) {
+  std::string text = kHead;
+  for (const std::string& row : file.earlier) text += row + "\n";
+  return text + Row(file.newest) + "\n" + kNewest + ToString(file.newest) + kEnd;
+}
+
+std::string FromString(const std::string& text, CampaignFile* file) {
+  const std::string head = kHead;
+  const size_t newest = text.find(kNewest);
+  const size_t end = text.rfind(kEnd);
+  if (text.compare(0, head.size(), head) != 0 || newest == std::string::npos || end <= newest) {
+    return "it does not look like one";
+  }
+  std::istringstream rows(text.substr(head.size(), newest - head.size()));
+  file->earlier.clear();
+  for (std::string row; std::getline(rows, row);) file->earlier.push_back(row);
+  if (!file->earlier.empty()) file->earlier.pop_back();  // The newest.
+  const size_t begin = newest + std::string(kNewest).size();
+  return FromString(text.substr(begin, end - begin), &file->newest);
 }
 
 }  // namespace distlog::simulation
