@@ -67,7 +67,11 @@ void Learner::NoteReply(Time now, ReplicaId from, Slot first, Slot supplier_chos
   behind_since_ = is_behind ? now : Time::max();
   // A stream of requests goes on without patience, as long as it brings something.
   const bool brought_something = first != 0;
-  unanswered_ = brought_something ? kNoReplica : from;
+  if (!brought_something) {
+    unanswered_ = from;
+  } else if (unanswered_ == from) {
+    unanswered_ = kNoReplica;  // Another's answer says nothing about who is silent.
+  }
   hole_ = is_behind && brought_something;
 }
 

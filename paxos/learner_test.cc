@@ -49,6 +49,26 @@ TEST(LearnerTest, AnUnansweredRequestGoesToAnother) {
   EXPECT_EQ(learner.NextRequest(kPatience + kTimeout, k2, kPatience, kTimeout)->to, k3);
 }
 
+// 2 has the most, but its answers are lost. The simulation's seed 12615 waited half a second for 2
+// after every answer of 3, and caught up too slowly to lead.
+TEST(LearnerTest, WhoIsSilentIsNotAskedAgainWhileAnotherAnswers) {
+  Learner learner = Fresh();
+  learner.NotePeer(Time{}, k2, 9);
+  learner.NotePeer(Time{}, k3, 5);
+  EXPECT_EQ(learner.NextRequest(kPatience, k2, kPatience, kTimeout)->to, k2);
+  const Time later = kPatience + kTimeout;
+  for (Slot slot = 1; slot <= 5; ++slot) {
+    const auto request = learner.NextRequest(later, k2, kPatience, kTimeout);
+    ASSERT_TRUE(request.has_value());
+    EXPECT_EQ(request->to, k3) << "slot " << slot;
+    learner.Choose(later, {slot, kBallot, Batch("a")});
+    learner.NoteReply(later, k3, slot, 5);
+  }
+  const auto rest = learner.NextRequest(later, k2, kPatience, kTimeout);
+  ASSERT_TRUE(rest.has_value());
+  EXPECT_EQ(rest->to, k2) << "nobody else has what is left";
+}
+
 TEST(LearnerTest, GoesOnAtOnceWhileAnswersBringSomething) {
   Learner learner = Fresh();
   learner.NotePeer(Time{}, k2, 2);
