@@ -86,7 +86,7 @@ namespace distlog::paxos {
     "a confirmation of an earlier round counts for this one")                                    \
   X(kAnyReadReplyCounts, "any_read_reply_counts",                                                \
     "a follower takes an answer to an earlier request for this one's")                           \
-  /* Reconfiguration: one for each of B1 to B8. */                                               \
+  /* Reconfiguration: one or more for each of B1 to B9. */                                       \
   X(kNoBarrier, "b1_no_barrier", "proposals go on above a configuration in flight")              \
   X(kAnyConfigurationTakesEffect, "b2_any_takes_effect",                                         \
     "a configuration takes effect whatever it replaces")                                         \
@@ -96,11 +96,15 @@ namespace distlog::paxos {
     "learning neither raises the ballot held nor promises")                                      \
   X(kConfigurationMarkIsHint, "b5_mark_is_hint",                                                 \
     "the mark of a configuration's slot is not written")                                         \
+  X(kSettledWhenChosen, "b5_settled_when_chosen",                                                \
+    "a change counts as settled before a quorum of the new voters has its mark")                 \
   X(kReadAcrossConfiguration, "b6_read_across",                                                  \
     "reads are noted and confirmed while a configuration is in flight")                          \
   X(kLearnedConfigurationIgnored, "b7_learned_elsewhere",                                        \
     "a candidate that learns a configuration goes on with its promises")                         \
   X(kNoYield, "b8_no_yield", "a proposer goes on when its replica promises a higher ballot")     \
+  X(kLeaverStopsEarly, "leaver_stops_early",                                                     \
+    "B9: who has left falls silent before the change is settled")                                \
   /* The sequencer. */                                                                           \
   X(kDedupeOffByOne, "dedupe_off_by_one",                                                        \
     "a repeat of a producer's newest append is appended again")                                  \

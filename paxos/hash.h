@@ -28,7 +28,8 @@ inline auto FieldsOf(const Configuration& configuration) {
 }
 inline auto FieldsOf(const HeartbeatReply& reply) {
   return std::tie(reply.round, reply.claimed, reply.followed, reply.promised, reply.content,
-                  reply.chosen_through, reply.configuration_version, reply.received_through);
+                  reply.chosen_through, reply.configuration_version, reply.received_through,
+                  reply.settled_version);
 }
 inline auto FieldsOf(const Options& options) { return std::tie(options.self, options.seed); }
 template <typename T>

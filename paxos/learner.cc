@@ -46,6 +46,14 @@ void Learner::ForgetPeer(ReplicaId peer) {
   if (known_chosen() <= chosen_through_) behind_since_ = Time::max();
 }
 
+void Learner::KeepPeers(const Configuration& configuration) {
+  std::vector<ReplicaId> strangers;
+  for (const auto& [peer, through] : known_) {
+    if (configuration.Find(peer) == nullptr) strangers.push_back(peer);
+  }
+  for (const ReplicaId peer : strangers) ForgetPeer(peer);
+}
+
 Slot Learner::known_of(ReplicaId peer) const {
   auto known = known_.find(peer);
   return known == known_.end() ? 0 : known->second;

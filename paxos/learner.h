@@ -34,6 +34,8 @@ class Learner {
   // `peer` says that it knows (and can supply) slots through `chosen_through`.
   void NotePeer(Time now, ReplicaId peer, Slot chosen_through);
   void ForgetPeer(ReplicaId peer);
+  // Forgets all but the members of `configuration`.
+  void KeepPeers(const Configuration& configuration);
   Slot known_of(ReplicaId peer) const;
   // The highest that anyone is known to have.
   Slot known_chosen() const;

@@ -53,7 +53,7 @@ struct Printer {
   }
   void operator()(const Heartbeat& m) {
     out << "Heartbeat round=" << m.round << " ballot=" << m.pair.ballot
-        << " chosen=" << m.pair.chosen_through;
+        << " chosen=" << m.pair.chosen_through << " mark=" << m.chosen_through;
   }
   void operator()(const HeartbeatReply& m) {
     out << "HeartbeatReply round=" << m.round << " claimed=" << m.claimed

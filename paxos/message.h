@@ -106,11 +106,14 @@ struct ReadReply {
 };
 
 // A round of the election protocol: "are you there, and whom do you follow?" The round comes back
-// in the answer, so that an answer to another round never counts.
+// in the answer, so that an answer to another round never counts. One who has left asks too, until
+// the configuration without it is settled (B9).
 struct Heartbeat {
   uint64_t round = 0;
   Pair pair;  // Set while the sender leads.
   uint64_t configuration_version = 0;
+  Slot chosen_through = 0;       // Durable: the sender would recover at least this mark.
+  uint64_t settled_version = 0;  // The highest configuration that the sender knows to be settled.
   friend bool operator==(const Heartbeat&, const Heartbeat&) = default;
 };
 struct HeartbeatReply {
@@ -124,6 +127,7 @@ struct HeartbeatReply {
   // Accepts of the followed ballot received so far, durable or not, without a gap from the sender's
   // chosen_through on: a slow disk is not a lost link.
   Slot received_through = 0;
+  uint64_t settled_version = 0;  // The highest configuration that the sender knows to be settled.
   friend bool operator==(const HeartbeatReply&, const HeartbeatReply&) = default;
 };
 

@@ -28,6 +28,8 @@ Replica::Replica(const Options& options, const DurableState& recovered, Time now
   Ballot used = recovered.promised;
   if (IsBroken(Break::kReuseBallotAfterRestart) && used.owner == options_.self) --used.round;
   NoteBallot(used);
+  settlement_.NoteMark(options_.self, recovered.chosen_through);
+  JudgeSettlement();
 }
 
 void Replica::Step(Time now, const Event& event, Effects* effects) {
@@ -44,10 +46,18 @@ void Replica::Stand(Time now, Effects* effects) {
 }
 
 Time Replica::deadline() const {
+  if (has_left()) return Time::max();
   const Time next = std::min({election_.round_end(), election_.stand_at(), announce_at_});
   if (!DiskKeepsUp()) return next;  // Then it is a finished write that AskForMissing waits for.
   return std::min(
       next, learner_.deadline(options_.heartbeat_interval / 2, 5 * options_.heartbeat_interval));
+}
+
+bool Replica::has_left() const {
+  // An id from the next one on is that of a newcomer, which has yet to learn that it is a member.
+  const bool was_member = static_cast<uint64_t>(options_.self) < configuration().next_replica_id;
+  const bool is_out = was_member && configuration().Find(options_.self) == nullptr;
+  return is_out && (is_settled() || IsBroken(Break::kLeaverStopsEarly));
 }
 
 Slot Replica::stored_through() const { return writes_.StoredThrough(learner_.chosen_through()); }
@@ -68,7 +78,9 @@ void Replica::On(const Receive& event, Effects* effects) {
 }
 
 void Replica::On(const Propose& event, Effects* effects) {
-  if (!CanPropose(event.value.size())) {
+  const bool is_refused = event.value.kind == Value::Kind::kConfiguration &&
+                          CanReconfigure(*event.value.configuration) != Reconfiguration::kAllowed;
+  if (is_refused || !CanPropose(event.value.size())) {
     effects->outcomes.push_back({event.ticket, Outcome::Result::kNotChosen, 0});
     return;
   }
@@ -76,7 +88,7 @@ void Replica::On(const Propose& event, Effects* effects) {
   tickets_.emplace(slot, PendingTicket{event.ticket, event.value});
   ProposeIn(slot, event.value, effects);
   for (const Member& member : configuration().members) {
-    if (IsAsked(member) && member.id != options_.self) SendAccepts(member.id, {slot}, effects);
+    if (TakesAccepts(member)) SendAccepts(member.id, {slot}, effects);
   }
 }
 
@@ -91,9 +103,15 @@ void Replica::On(const WriteFinished& event, Effects*) {
   writes_.Finish(event.last);
   const bool has_promise = proposer_ && writes_.durable_promised() >= proposer_->ballot();
   if (has_promise && !had_promise) proposer_->NoteProgress(now_);
+  settlement_.NoteMark(options_.self, writes_.durable_mark());
+  JudgeSettlement();
 }
 
-void Replica::On(const MarkSaved& event, Effects*) { writes_.MarkSaved(event.through); }
+void Replica::On(const MarkSaved& event, Effects*) {
+  writes_.MarkSaved(event.through);
+  settlement_.NoteMark(options_.self, writes_.durable_mark());
+  JudgeSettlement();
+}
 
 void Replica::On(const PeerConnected& event, Effects* effects) {
   election_.OnPeerConnected(event.peer);
@@ -118,6 +136,7 @@ void Replica::On(const TransferLeadership& event, Effects*) {
 }
 
 void Replica::On(const Tick&, Effects* effects) {
+  if (has_left()) return;
   if (now_ >= announce_at_) {
     announce_at_ = Time::max();
     if (is_leading()) SendToOthers(Announce{OwnPair()}, false, effects);
@@ -140,8 +159,11 @@ void Replica::Handle(ReplicaId from, const Prepare& m, Effects* effects) {
     Send(from, Nack{m.ballot, acceptor_.promised()}, effects);
     return;
   }
-  // Another configuration decides some of these slots. Refusing is always safe.
-  if (learner_.configuration_slot() >= m.from) {
+  // Another configuration decides some of these slots, or the sender is a stranger in the one that
+  // does. Refusing is always safe.
+  const bool is_stranger =
+      m.configuration_version <= configuration().version && !configuration().IsVoter(from);
+  if (learner_.configuration_slot() >= m.from || is_stranger) {
     Send(from, Stale{configuration().version, chosen_through()}, effects);
     return;
   }
@@ -308,11 +330,18 @@ void Replica::Choose(const AcceptedValue& value, Effects* effects) {
     writes_.Add(now_, MarkRecord{value.slot}, effects);
   }
   if (!IsBroken(Break::kReadAcrossConfiguration)) reads_.Reset();
+  JudgeSettlement();
 }
 
 void Replica::AddAcceptRecord(const AcceptedValue& accepted, Effects* effects) {
   const Slot mark = IsBroken(Break::kMarkCoversOwnSlot) ? accepted.slot : chosen_through();
   writes_.Add(now_, AcceptRecord{accepted, mark}, effects);
+}
+
+void Replica::JudgeSettlement() {
+  if (!settlement_.Judge(configuration(), configuration_slot())) return;
+  // Whoever left has nothing more to give.
+  learner_.KeepPeers(configuration());
 }
 
 void Replica::NotePeerChosen(ReplicaId peer, Slot chosen_through) {
@@ -321,6 +350,12 @@ void Replica::NotePeerChosen(ReplicaId peer, Slot chosen_through) {
     proposer_->NoteProgress(now_);
   }
   learner_.NotePeer(now_, peer, chosen_through);
+}
+
+void Replica::NoteMark(ReplicaId peer, Slot durable_mark, uint64_t settled_version) {
+  settlement_.NoteMark(peer, durable_mark);
+  settlement_.NoteSettled(settled_version);
+  JudgeSettlement();
 }
 
 void Replica::NoteBallot(const Ballot& ballot) {

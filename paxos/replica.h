@@ -16,6 +16,7 @@
 #include "paxos/options.h"
 #include "paxos/proposer.h"
 #include "paxos/read_index.h"
+#include "paxos/settlement.h"
 #include "paxos/step.h"
 #include "paxos/write_tracker.h"
 
@@ -47,6 +48,16 @@ class Replica {
   // window has room, and its disk keeps up.
   bool CanPropose(size_t bytes) const;
 
+  // Whether a Propose of this configuration would be taken now, or else why not.
+  enum class Reconfiguration : uint8_t {
+    kAllowed,
+    kNotLeading,  // Or not recovered, or on its way to another leader.
+    kBusy,        // Another change is under way, or the last one is not settled.
+    kNoEffect,    // It does not follow the configuration in force (B2).
+    kNoQuorum,    // No quorum of its voters is heard and within a window of this replica (B3).
+  };
+  Reconfiguration CanReconfigure(const Configuration& next) const;
+
   // Dies unless every local invariant of docs/protocol.md holds.
   void CheckInvariants() const;
 
@@ -55,6 +66,10 @@ class Replica {
   ReplicaId self() const { return options_.self; }
   const Configuration& configuration() const { return learner_.configuration(); }
   Slot configuration_slot() const { return learner_.configuration_slot(); }
+  // The configuration in force is known to be settled: its change has come to its end (B5).
+  bool is_settled() const { return settlement_.version() >= configuration().version; }
+  // It was a member, is none any more, and owes nothing to those that are (B9). It is silent.
+  bool has_left() const;
   Slot chosen_through() const { return learner_.chosen_through(); }
   // Slots through here are chosen and durable on this replica's own disk.
   Slot stored_through() const;
@@ -78,8 +93,8 @@ class Replica {
   friend bool operator==(const Replica&, const Replica&) = default;
   // For hashing (paxos/hash.h).
   auto Fields() const {
-    return std::tie(options_, now_, acceptor_, learner_, writes_, election_, proposer_, reads_,
-                    tickets_, highest_round_, received_through_, renewal_round_, renewal_,
+    return std::tie(options_, now_, acceptor_, learner_, settlement_, writes_, election_, proposer_,
+                    reads_, tickets_, highest_round_, received_through_, renewal_round_, renewal_,
                     transfer_, announce_at_, asked_leader_);
   }
 
@@ -136,12 +151,16 @@ class Replica {
   void Handle(ReplicaId from, const HeartbeatReply& m, Effects* effects);
 
   // ---- Learning. ----
+  // Rules B5 and B9: whether the configuration in force has become settled.
+  void JudgeSettlement();
   // The next slot is chosen. Its value is held by the acceptor.
   void Choose(const AcceptedValue& value, Effects* effects);
   void Learn(const AcceptedValue& value, Effects* effects);
   void ApplyPair(ReplicaId from, const Pair& pair, bool in_order, Effects* effects);
   void AddAcceptRecord(const AcceptedValue& accepted, Effects* effects);
   void NotePeerChosen(ReplicaId peer, Slot chosen_through);
+  // `peer` would recover this mark, and knows the configuration of this version to be settled.
+  void NoteMark(ReplicaId peer, Slot durable_mark, uint64_t settled_version);
   void NoteBallot(const Ballot& ballot);
   void AskForMissing(Effects* effects);
 
@@ -157,7 +176,15 @@ class Replica {
   void ProposeIn(Slot slot, const Value& value, Effects* effects);
   void SendAccepts(ReplicaId to, const std::vector<Slot>& slots, Effects* effects);
   void ChooseAccepted(Effects* effects);
+  // The configuration that follows `before` was chosen just now: all who are in either hear of it.
+  void AnnounceChange(const Configuration& before, Effects* effects);
   void AdvanceTransfer(Effects* effects);
+  // The voter of the configuration in force that is heard and knows most; kNoReplica: none.
+  ReplicaId Successor() const;
+  // Whether `member` is sent what this leader proposes: a voter, or a learner that keeps up.
+  bool TakesAccepts(const Member& member) const;
+  // Whether what `peer` answers counts: it is a voter of the configuration in force.
+  bool IsCounted(ReplicaId peer) const;
   Pair OwnPair() const;
 
   // ---- Rounds and reads. ----
@@ -183,6 +210,7 @@ class Replica {
   Time now_{};
   Acceptor acceptor_;                 // What Paxos must remember.
   Learner learner_;                   // What is known to be chosen.
+  Settlement settlement_;             // Whether the last change of configuration is finished.
   WriteTracker writes_;               // What of that is durable.
   Election election_;                 // Whom to follow, and when to stand.
   std::optional<Proposer> proposer_;  // While leading, or trying to.

@@ -29,6 +29,26 @@ bool Replica::CanPropose(size_t bytes) const {
          proposer_->HasRoom(bytes, chosen_through(), options_.window, options_.window_bytes);
 }
 
+Replica::Reconfiguration Replica::CanReconfigure(const Configuration& next) const {
+  if (!is_recovered() || transfer_) return Reconfiguration::kNotLeading;
+  if (proposer_->HasBarrier() || !is_settled()) return Reconfiguration::kBusy;
+  if (!TakesEffect(next, configuration())) return Reconfiguration::kNoEffect;
+  std::set<ReplicaId> near{options_.self};
+  for (const auto& [peer, reply] : election_.heard()) {
+    if (learner_.known_of(peer) + options_.window >= chosen_through()) near.insert(peer);
+  }
+  return IsQuorum(next, near) ? Reconfiguration::kAllowed : Reconfiguration::kNoQuorum;
+}
+
+bool Replica::TakesAccepts(const Member& member) const {
+  if (member.id == options_.self) return false;
+  return IsAsked(member) || learner_.known_of(member.id) + options_.window >= chosen_through();
+}
+
+bool Replica::IsCounted(ReplicaId peer) const {
+  return configuration().IsVoter(peer) || IsBroken(Break::kCountStranger);
+}
+
 Pair Replica::OwnPair() const {
   return is_leading() ? Pair{proposer_->ballot(), chosen_through()} : Pair{};
 }
@@ -82,8 +102,9 @@ void Replica::YieldTo(const Ballot& ballot) {
   StopProposer();
 }
 
-void Replica::Handle(ReplicaId, const Nack& m, Effects*) {
+void Replica::Handle(ReplicaId from, const Nack& m, Effects*) {
   NoteBallot(m.promised);
+  if (!IsCounted(from)) return;
   if (!proposer_ || m.refused != proposer_->ballot()) return;
   proposer_->NoteAnswer(now_);
   if (m.promised <= proposer_->ballot()) return;
@@ -141,7 +162,7 @@ void Replica::AdvanceProposer(Effects* effects) {
     proposed.push_back(obligation->first);
   }
   for (const Member& member : configuration().members) {
-    if (IsAsked(member) && member.id != options_.self) SendAccepts(member.id, proposed, effects);
+    if (TakesAccepts(member)) SendAccepts(member.id, proposed, effects);
   }
   AdvanceTransfer(effects);
 }
@@ -150,6 +171,10 @@ void Replica::AdvanceProposer(Effects* effects) {
 
 void Replica::BeginPrepare(Effects* effects) {
   if (!configuration().IsVoter(options_.self)) {
+    // Rules B3 and B9: it has led its own removal to the end, and the best of those that stay goes
+    // on.
+    const ReplicaId successor = is_leading() ? Successor() : kNoReplica;
+    if (successor != kNoReplica) Send(successor, TakeOver{proposer_->ballot()}, effects);
     StopProposer();
     return;
   }
@@ -175,8 +200,7 @@ void Replica::BeginPrepare(Effects* effects) {
 void Replica::Handle(ReplicaId from, const Promise& m, Effects*) {
   NoteBallot(m.ballot);
   NotePeerChosen(from, m.chosen_through);
-  if (!proposer_ || m.ballot != proposer_->ballot() || m.first == 0) return;
-  if (!configuration().IsVoter(from)) return;
+  if (!proposer_ || m.ballot != proposer_->ballot() || m.first == 0 || !IsCounted(from)) return;
   // No acceptor holds more than two windows above its mark (P6), and every slot up to the highest
   // one reported is to be proposed again.
   if (!m.accepted.empty() && m.accepted.back().slot > m.chosen_through + 2 * options_.window) {
@@ -238,6 +262,7 @@ void Replica::SendAccepts(ReplicaId to, const std::vector<Slot>& slots, Effects*
 void Replica::Handle(ReplicaId from, const Accepted& m, Effects* effects) {
   if (!is_leading()) return;
   if (m.ballot != proposer_->ballot() && !IsBroken(Break::kCountStaleAccepted)) return;
+  if (!IsCounted(from)) return;
   if (from != options_.self) proposer_->NoteAnswer(now_);
   proposer_->OnAccepted(from, m.first, m.last);
   ChooseAccepted(effects);
@@ -255,37 +280,53 @@ void Replica::ChooseAccepted(Effects* effects) {
          proposer_->IsAccepted(chosen_through() + 1, configuration())) {
     const Slot slot = chosen_through() + 1;
     const AcceptedValue chosen{slot, proposer_->ballot(), proposer_->in_flight().at(slot).value};
+    if (chosen.value.kind == Value::Kind::kConfiguration) {
+      const Configuration before = configuration();
+      Choose(chosen, effects);
+      AnnounceChange(before, effects);
+      has_chosen = true;
+      break;  // It may have taken effect; and nothing above its slot is in flight (B1).
+    }
     Choose(chosen, effects);
     has_chosen = true;
-    // A configuration may have taken effect: nothing above its slot is in flight (B1).
-    if (learner_.configuration_slot() == slot) break;
   }
   if (!has_chosen) return;
   proposer_->NoteProgress(now_);
   if (proposer_->in_flight().empty()) announce_at_ = now_ + options_.announce_delay;
 }
 
+void Replica::AnnounceChange(const Configuration& before, Effects* effects) {
+  const Announce announce{OwnPair()};
+  SendToOthers(announce, false, effects);
+  for (const Member& member : before.members) {
+    if (configuration().Find(member.id) == nullptr && member.id != options_.self) {
+      Send(member.id, announce, effects);
+    }
+  }
+}
+
 void Replica::Handle(ReplicaId from, const Progress& m, Effects*) {
   NotePeerChosen(from, m.chosen_through);
-  if (proposer_) proposer_->NoteAnswer(now_);
+  if (proposer_ && IsCounted(from)) proposer_->NoteAnswer(now_);
 }
 
 // ---- Handing over ------------------------------------------------------------------------------
+
+ReplicaId Replica::Successor() const {
+  ReplicaId best = kNoReplica;
+  for (const auto& [peer, reply] : election_.heard()) {
+    if (!configuration().IsVoter(peer)) continue;
+    if (best == kNoReplica || learner_.known_of(peer) > learner_.known_of(best)) best = peer;
+  }
+  return best;
+}
 
 void Replica::AdvanceTransfer(Effects* effects) {
   if (!transfer_ || transfer_->told || !proposer_->in_flight().empty() ||
       proposer_->HasObligations()) {
     return;
   }
-  ReplicaId successor = transfer_->to;
-  if (successor == kNoReplica) {
-    for (const auto& [peer, reply] : election_.heard()) {
-      if (!configuration().IsVoter(peer)) continue;
-      if (successor == kNoReplica || learner_.known_of(peer) > learner_.known_of(successor)) {
-        successor = peer;
-      }
-    }
-  }
+  const ReplicaId successor = transfer_->to == kNoReplica ? Successor() : transfer_->to;
   if (successor == kNoReplica) {
     transfer_.reset();  // Nobody there to take it.
     return;

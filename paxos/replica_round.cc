@@ -14,7 +14,12 @@ namespace distlog::paxos {
 bool Replica::MayStand() const { return !writes_.IsStalled(now_, options_.disk_stall_timeout); }
 
 void Replica::BeginRound(Effects* effects) {
-  SendToOthers(Heartbeat{election_.round(), OwnPair(), configuration().version}, false, effects);
+  SendToOthers(Heartbeat{.round = election_.round(),
+                         .pair = OwnPair(),
+                         .configuration_version = configuration().version,
+                         .chosen_through = writes_.durable_mark(),
+                         .settled_version = settlement_.version()},
+               false, effects);
 }
 
 void Replica::EndRound(Effects* effects) {
@@ -61,6 +66,9 @@ Slot Replica::ReceivedThrough(const Ballot& ballot) const {
 
 void Replica::Handle(ReplicaId from, const Heartbeat& m, Effects* effects) {
   ApplyPair(from, m.pair, false, effects);
+  // Rule B9: one that has left pushes what it knows by saying so.
+  NotePeerChosen(from, m.chosen_through);
+  NoteMark(from, m.chosen_through, m.settled_version);
   Send(from,
        HeartbeatReply{.round = m.round,
                       .claimed = claimed().value_or(Ballot{}),
@@ -71,7 +79,8 @@ void Replica::Handle(ReplicaId from, const Heartbeat& m, Effects* effects) {
                                             ? chosen_through()
                                             : writes_.durable_mark(),
                       .configuration_version = configuration().version,
-                      .received_through = ReceivedThrough(m.pair.ballot)},
+                      .received_through = ReceivedThrough(m.pair.ballot),
+                      .settled_version = settlement_.version()},
        effects);
 }
 
@@ -80,8 +89,9 @@ void Replica::Handle(ReplicaId from, const HeartbeatReply& m, Effects* effects) 
   NoteBallot(m.followed);
   NoteBallot(m.promised);
   NotePeerChosen(from, m.chosen_through);
+  NoteMark(from, m.chosen_through, m.settled_version);
   election_.OnReply(from, m);
-  if (proposer_ && is_leading() && m.round == election_.round()) {
+  if (is_leading() && m.round == election_.round() && IsCounted(from)) {
     Slot& received = received_through_[from];
     if (m.received_through > received) proposer_->NoteAnswer(now_);
     received = std::max(received, m.received_through);
@@ -148,6 +158,7 @@ void Replica::Handle(ReplicaId from, const ReadReply& m, Effects* effects) {
 
 void Replica::Handle(ReplicaId from, const Confirmed& m, Effects*) {
   if (!is_leading() || m.ballot != proposer_->ballot()) return;
+  if (!IsCounted(from)) return;
   proposer_->NoteAnswer(now_);
   reads_.OnConfirmed(from, m.round);
 }

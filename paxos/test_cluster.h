@@ -23,6 +23,13 @@ inline Value Batch(const std::string& text) {
                .configuration = nullptr};
 }
 
+inline Value Change(const Configuration& configuration) {
+  return Value{.kind = Value::Kind::kConfiguration,
+               .payload = std::make_shared<const std::string>("a configuration"),
+               .checksum = configuration.version * 1000 + configuration.members.size(),
+               .configuration = std::make_shared<const Configuration>(configuration)};
+}
+
 inline Configuration VotersOnly(int count) {
   Configuration configuration{
       .version = 1, .members = {}, .next_replica_id = 1, .feature_level = 1};
@@ -36,20 +43,23 @@ inline Configuration VotersOnly(int count) {
 
 class TestCluster {
  public:
-  explicit TestCluster(int count) {
-    for (int i = 1; i <= count; ++i) {
-      disks_[ReplicaId(i)].configuration = VotersOnly(count);
-      Start(ReplicaId(i));
-    }
+  explicit TestCluster(int count) : genesis_(VotersOnly(count)) {
+    for (int i = 1; i <= count; ++i) Start(ReplicaId(i));
   }
 
+  // Starts a replica with what its disk holds; one that never ran is empty, and knows the genesis.
   void Start(ReplicaId id) {
     Options options;
     options.self = id;
     options.seed = ++seeds_;
     options.window = 8;
     replicas_.erase(id);
-    replicas_.emplace(id, Replica(options, disks_.at(id), now_));
+    replicas_.emplace(id, Replica(options, Recover(id), now_));
+  }
+  // Its disk is gone, too.
+  void Destroy(ReplicaId id) {
+    Kill(id);
+    disks_.erase(id);
   }
   // Its process is gone, and its peers notice.
   void Kill(ReplicaId id) {
@@ -117,19 +127,17 @@ class TestCluster {
   void Act(ReplicaId id, const Effects& effects) {
     for (const AcceptedValue& chosen : effects.chosen) logs_[id].push_back(chosen.value);
     outcomes_[id].insert(outcomes_[id].end(), effects.outcomes.begin(), effects.outcomes.end());
-    DurableState& disk = disks_.at(id);
+    Disk& disk = disks_[id];
     for (const Record& record : effects.write) {
       if (const auto* promise = std::get_if<PromiseRecord>(&record)) {
         disk.promised = std::max(disk.promised, promise->promised);
       } else if (const auto* accept = std::get_if<AcceptRecord>(&record)) {
         disk.promised = std::max(disk.promised, accept->accepted.ballot);
-        stored_[id][accept->accepted.slot] = accept->accepted;
-        disk.chosen_through = std::max(disk.chosen_through, accept->chosen_through);
+        disk.stored[accept->accepted.slot] = accept->accepted;
+        disk.mark = std::max(disk.mark, accept->chosen_through);
+      } else {
+        disk.mark = std::max(disk.mark, std::get<MarkRecord>(record).chosen_through);
       }
-    }
-    disk.accepted.clear();
-    for (const auto& [slot, value] : stored_[id]) {
-      if (slot > disk.chosen_through) disk.accepted.push_back(value);
     }
     if (effects.last_record > 0) queue_.push_back({id, WriteFinished{effects.last_record}});
     for (const auto* list : {&effects.send, &effects.after_write}) {
@@ -142,7 +150,7 @@ class TestCluster {
     for (const Supply& supply : effects.supply) {
       LearnReply reply{.chosen = {}, .chosen_through = supply.through};
       for (Slot slot = supply.first; slot <= supply.through && reply.chosen.size() < 3; ++slot) {
-        reply.chosen.push_back(stored_[id].at(slot));
+        reply.chosen.push_back(disk.stored.at(slot));
       }
       if (!cut_.contains({id, supply.to})) {
         queue_.push_back({supply.to, Receive{{id, supply.to, reply}}});
@@ -150,11 +158,35 @@ class TestCluster {
     }
   }
 
+  struct Disk {
+    Ballot promised;
+    Slot mark = 0;
+    std::map<Slot, AcceptedValue> stored;
+  };
+  DurableState Recover(ReplicaId id) {
+    const Disk& disk = disks_[id];
+    DurableState state{.promised = disk.promised,
+                       .chosen_through = disk.mark,
+                       .configuration = genesis_,
+                       .configuration_slot = 0,
+                       .accepted = {}};
+    for (const auto& [slot, value] : disk.stored) {
+      if (slot > disk.mark) {
+        state.accepted.push_back(value);
+      } else if (value.value.kind == Value::Kind::kConfiguration &&
+                 TakesEffect(*value.value.configuration, state.configuration)) {
+        state.configuration = *value.value.configuration;
+        state.configuration_slot = slot;
+      }
+    }
+    return state;
+  }
+
+  Configuration genesis_;
   Time now_{};
   uint64_t seeds_ = 0;
   std::map<ReplicaId, Replica> replicas_;
-  std::map<ReplicaId, DurableState> disks_;
-  std::map<ReplicaId, std::map<Slot, AcceptedValue>> stored_;
+  std::map<ReplicaId, Disk> disks_;
   std::map<ReplicaId, std::vector<Value>> logs_;
   std::map<ReplicaId, std::vector<Outcome>> outcomes_;
   std::set<std::pair<ReplicaId, ReplicaId>> cut_;

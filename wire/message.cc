@@ -106,6 +106,8 @@ struct Writer {
     to->set_round(m.round);
     SetPair(m.pair, to);
     to->set_configuration_version(m.configuration_version);
+    to->set_chosen_through(m.chosen_through);
+    to->set_settled_version(m.settled_version);
   }
   void operator()(const paxos::HeartbeatReply& m) const {
     v1::HeartbeatReply* to = out->mutable_heartbeat_reply();
@@ -117,6 +119,7 @@ struct Writer {
     to->set_chosen_through(m.chosen_through);
     to->set_configuration_version(m.configuration_version);
     to->set_received_through(m.received_through);
+    to->set_settled_version(m.settled_version);
   }
   void operator()(const paxos::Announce& m) const { SetPair(m.pair, out->mutable_announce()); }
   void operator()(const paxos::LearnRequest& m) const {
@@ -273,7 +276,9 @@ paxos::ReadReply Read(v1::ReadMarkReply* from, Reader* reader) {
 paxos::Heartbeat Read(v1::Heartbeat* from, Reader* reader) {
   return {.round = from->round(),
           .pair = reader->Pair(from->pair()),
-          .configuration_version = from->configuration_version()};
+          .configuration_version = from->configuration_version(),
+          .chosen_through = reader->Number(from->chosen_through(), "chosen_through"),
+          .settled_version = from->settled_version()};
 }
 
 paxos::HeartbeatReply Read(v1::HeartbeatReply* from, Reader* reader) {
@@ -284,7 +289,8 @@ paxos::HeartbeatReply Read(v1::HeartbeatReply* from, Reader* reader) {
           .content = from->content(),
           .chosen_through = reader->Number(from->chosen_through(), "chosen_through"),
           .configuration_version = from->configuration_version(),
-          .received_through = reader->Number(from->received_through(), "received_through")};
+          .received_through = reader->Number(from->received_through(), "received_through"),
+          .settled_version = from->settled_version()};
 }
 
 paxos::Announce Read(v1::Announce* from, Reader* reader) {

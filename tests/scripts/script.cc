@@ -29,7 +29,30 @@ Value Batch(const std::string& text) {
   return value;
 }
 
+Value Change(const paxos::Configuration& configuration) {
+  Value value = Batch(std::to_string(configuration.version));
+  value.kind = Value::Kind::kConfiguration;
+  for (const paxos::Member& member : configuration.members) {
+    value.checksum = value.checksum * 31 + 2 * static_cast<uint64_t>(member.id) + member.voter;
+  }
+  value.configuration = std::make_shared<const paxos::Configuration>(configuration);
+  return value;
+}
+
+// "configuration 2: 1,2,4 learning 5".
+std::string Text(const paxos::Configuration& configuration) {
+  std::string voters;
+  std::string learners;
+  for (const paxos::Member& member : configuration.members) {
+    std::string* list = member.voter ? &voters : &learners;
+    *list += (list->empty() ? "" : ",") + ToString(member.id);
+  }
+  return "configuration " + std::to_string(configuration.version) + ": " + voters +
+         (learners.empty() ? "" : " learning " + learners);
+}
+
 std::string Text(const Value& value) {
+  if (value.kind == Value::Kind::kConfiguration) return Text(*value.configuration);
   return value.kind == Value::Kind::kBatch ? "\"" + *value.payload + "\""
                                            : paxos::ToString(value.kind);
 }
@@ -186,6 +209,10 @@ bool Script::Execute(const std::string& command) {
   }
 
   const ReplicaId id = words.Replica();
+  if (name == "join" && id != ReplicaId{} && !nodes_.contains(id)) {
+    nodes_.emplace(id, Node(genesis_));
+    return Restart(id), true;
+  }
   if (!nodes_.contains(id)) return false;
   Node& node = nodes_.at(id);
   if (name == "restart") return node.replica == nullptr ? (Restart(id), true) : false;
@@ -194,10 +221,10 @@ bool Script::Execute(const std::string& command) {
   if (name == "crash") {
     Crash(id, words.plain.size() > 1 && words.plain[1] == "silently");
   } else if (name == "isolate") {
-    for (const paxos::Member& member : genesis_.members) {
-      if (member.id == id) continue;
-      rules_.push_back({id, member.id, "", false});
-      rules_.push_back({member.id, id, "", false});
+    for (const ReplicaId peer : Everybody()) {
+      if (peer == id) continue;
+      rules_.push_back({id, peer, "", false});
+      rules_.push_back({peer, id, "", false});
     }
   } else if (name == "stop") {
     node.stopped = true;
@@ -211,6 +238,12 @@ bool Script::Execute(const std::string& command) {
     const Ticket ticket{++next_ticket_};
     tickets_[ticket] = "append \"" + text + "\"";
     Step(id, paxos::Propose{ticket, Batch(text)});
+  } else if (name == "change") {
+    const Ticket ticket{++next_ticket_};
+    const paxos::Configuration next =
+        Next(node.replica->configuration(), words.List("voters"), words.List("learners"));
+    tickets_[ticket] = Text(next);
+    Step(id, paxos::Propose{ticket, Change(next)});
   } else if (name == "read") {
     const Ticket ticket{++next_ticket_};
     tickets_[ticket] = "read";
@@ -225,6 +258,31 @@ bool Script::Execute(const std::string& command) {
     return false;
   }
   return true;
+}
+
+std::set<ReplicaId> Script::Everybody() const {
+  std::set<ReplicaId> all;
+  for (const paxos::Member& member : genesis_.members) all.insert(member.id);
+  for (const auto& [id, node] : nodes_) all.insert(id);
+  return all;
+}
+
+paxos::Configuration Script::Next(const paxos::Configuration& current,
+                                  const std::vector<ReplicaId>& voters,
+                                  const std::vector<ReplicaId>& learners) const {
+  paxos::Configuration next = current;
+  ++next.version;
+  next.members.clear();
+  for (const auto* list : {&voters, &learners}) {
+    for (const ReplicaId id : *list) {
+      const auto number = static_cast<uint64_t>(id);
+      next.members.push_back({id, {0, number}, "replica" + ToString(id), list == &voters});
+      next.next_replica_id = std::max(next.next_replica_id, number + 1);
+    }
+  }
+  std::sort(next.members.begin(), next.members.end(),
+            [](const auto& a, const auto& b) { return a.id < b.id; });
+  return next;
 }
 
 // `leader`: the others stand still until it leads. `run`: only these run; for the other members the
@@ -279,7 +337,7 @@ bool Script::Say(const Words& words, const std::string& text) {
   const Slot chosen = words.Number("chosen");
   paxos::Message message;
   if (kind == "Prepare") {
-    message = paxos::Prepare{ballot, words.Number("from", 1), 1};
+    message = paxos::Prepare{ballot, words.Number("from", 1), words.Number("version", 1)};
   } else if (kind == "Accept") {
     message = paxos::Accept{ballot, words.Number("slot"), {Batch(text)}, chosen, 1};
   } else if (kind == "Accepted") {
@@ -361,7 +419,11 @@ void Script::State() {
                  (replica.is_content() ? " content" : "") +
                  " promised=" + paxos::ToString(replica.promised()) +
                  " chosen=" + std::to_string(replica.chosen_through()) +
-                 " stored=" + std::to_string(replica.stored_through()));
+                 " stored=" + std::to_string(replica.stored_through()) +
+                 (replica.configuration_slot() == 0 ? ""
+                  : replica.has_left()              ? " has left"
+                  : replica.is_settled()            ? " settled"
+                                                    : " unsettled"));
     Flush();  // A line each.
   }
 }

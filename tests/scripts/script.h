@@ -56,6 +56,11 @@ class Script {
   // ---- Commands. Each returns false if its words make no sense. ----
   bool Execute(const std::string& command);
   bool Start(const Words& words);
+  std::set<paxos::ReplicaId> Everybody() const;
+  // What follows `current` with these voters and learners.
+  paxos::Configuration Next(const paxos::Configuration& current,
+                            const std::vector<paxos::ReplicaId>& voters,
+                            const std::vector<paxos::ReplicaId>& learners) const;
   bool Rules(const Words& words, bool hold);
   bool Say(const Words& words, const std::string& text);
   void Heal();
