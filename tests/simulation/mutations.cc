@@ -29,6 +29,8 @@ const std::vector<Mutation>& AllMutations() {
         case Break::kConfigurationMarkIsHint:
         case Break::kReadAcrossConfiguration:
         case Break::kLearnedConfigurationIgnored:
+        case Break::kSettledWhenChosen:
+        case Break::kLeaverStopsEarly:
           break;
         // A Nack tells a leader with something to say as much: it must be idle, and the promise
         // have been left behind by one that others do not follow.
