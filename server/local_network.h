@@ -32,7 +32,8 @@ class LocalNetwork {
   class Port : public Transport {
    public:
     Port(LocalNetwork* network, size_t index) : network_(network), index_(index) {}
-    void SetMembers(const paxos::Configuration& configuration) override {
+    void SetMembers(const paxos::Configuration& configuration,
+                    const paxos::Configuration&) override {
       network_->SetMembers(index_, configuration);
     }
     void Send(std::vector<paxos::Envelope> envelopes) override {

@@ -244,7 +244,7 @@ TEST_F(ServerTest, ADirectoryThatWasFoundRegressedIsNeverServedAgain) {
 TEST_F(ServerTest, ThreadsHaveNames) {
   StartServers(1);
   std::set<std::string> missing = {"event-loop", "storage",      "supplier",      "reader",
-                                   "dialer",     "leader-watch", "genesis-spread"};
+                                   "dialer",     "leader-watch", "spread"};
   // A thread names itself when it begins to run.
   while (!missing.empty()) {
     for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
