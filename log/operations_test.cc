@@ -28,15 +28,18 @@ paxos::Configuration Three() {
   return configuration;
 }
 
+struct Wanted {
+  uint64_t id = 0;
+  uint64_t disk = 0;
+  bool voter = true;
+};
+constexpr Wanted k1{1, 1};
+constexpr Wanted k2{2, 2};
+constexpr Wanted k3{3, 3};
+constexpr Wanted kNew4{0, 4};
+
 class OperationsTest : public testing::Test {
  protected:
-  struct Wanted {
-    uint64_t id = 0;
-    uint64_t disk = 0;
-    bool voter = true;
-  };
-  static constexpr Wanted k1{1, 1}, k2{2, 2}, k3{3, 3}, kNew4{0, 4};
-
   v1::BeginOperationCommand To(const std::vector<Wanted>& goal, bool learn_first = false,
                                uint64_t nonce = 0) {
     v1::BeginOperationCommand command;

@@ -130,6 +130,9 @@ void ClusterService::FillSelf(v1::ServerStatus* status) const {
   registry_->FillStatus(status);
   scrubber_->FillStatus(status);
   status->set_version(kVersion);
+  status->set_wall_clock_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                std::chrono::system_clock::now().time_since_epoch())
+                                .count());
 }
 
 grpc::Status ClusterService::Status(grpc::ServerContext*, const v1::StatusRequest* request,

@@ -361,14 +361,12 @@ void EventLoop::PublishMembers() {
   if (told == members_told_) return;
   const bool is_new = told.version != members_told_.version;
   members_told_ = told;
-  std::vector<paxos::Member> leavers;
-  const std::optional<paxos::Configuration>& before = sequencer_->previous_configuration();
-  if (!told.settled && before.has_value() && before->version + 1 == configuration.version) {
-    for (const paxos::Member& member : before->members) {
-      if (configuration.Find(member.id) == nullptr) leavers.push_back(member);
-    }
+  paxos::Configuration before;
+  const std::optional<paxos::Configuration>& previous = sequencer_->previous_configuration();
+  if (!told.settled && previous.has_value() && previous->version + 1 == configuration.version) {
+    before = *previous;
   }
-  world_.transport->SetMembers(configuration, leavers);
+  world_.transport->SetMembers(configuration, before);
   world_.published->Update([&](Published::State* state) {
     state->settled = told.settled;
     if (!is_new) return;

@@ -4,11 +4,14 @@
 #define DISTLOG_SERVER_PEER_REGISTRY_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,33 +47,52 @@ class OwnState {
 
 // Checks every Hello against the identity, the members and the remembered starts, and keeps the
 // reasons of refusals for `status`. Any thread.
+//
+// Peers, who may connect, are the members of the configuration in force; those of the one before
+// until the change is settled (rule B9); and, of a replica that is behind, those of a newer
+// configuration that it was told of: without them it could not learn that one from its members.
 class PeerRegistry {
  public:
-  // `own` outlives the registry.
-  explicit PeerRegistry(OwnState* own) : own_(own) {}
+  // `own` outlives the registry. `address` is as advertised.
+  PeerRegistry(OwnState* own, std::string address) : own_(own), address_(std::move(address)) {}
 
-  void SetMembers(const paxos::Configuration& configuration);
+  // The configuration in force, and the one before if the change from it is not settled (otherwise
+  // version 0).
+  void SetMembers(const paxos::Configuration& configuration,
+                  const paxos::Configuration& before = {});
+  // A configuration of this cluster that somebody knows to be in force. Counts while it is newer
+  // than what is in force here. It decides nothing: it is for connections only.
+  void SetHint(const paxos::Configuration& hint);
+  // In force.
   paxos::Configuration members() const;
-  // This replica's id; kNoReplica while it is no member.
+  // All peers but this replica, by id.
+  std::vector<paxos::Member> peers() const;
+  // This replica's id; kNoReplica while unassigned.
   paxos::ReplicaId self() const;
-  // Whether the seat `id` is held by `uuid` now.
-  bool IsMember(paxos::ReplicaId id, const paxos::Uuid& uuid) const;
+  // Whether the seat `id` is a peer's and held by `uuid` now.
+  bool IsPeer(paxos::ReplicaId id, const paxos::Uuid& uuid) const;
 
   v1::Hello MakeHello(const paxos::Member& to, v1::TrafficClass traffic_class) const;
 
   // Decides on a caller's Hello and calls `done` once, in this thread or another, with who the
   // caller is: not before its start is remembered durably. FailedPrecondition: it does not match.
-  // DataLoss: it has regressed. Each is one sentence for the caller's operator. Refusals are
-  // counted, and logged when the reason of that caller changes. `address` is where the connection
-  // comes from.
+  // PermissionDenied: it was removed, for good. DataLoss: it has regressed. Each is one sentence
+  // for the caller's operator. Refusals are counted, and logged when the reason of that caller
+  // changes. `address` is where the connection comes from.
   using AdmitCallback = std::function<void(const absl::StatusOr<paxos::Member>&)>;
   void Admit(const v1::Hello& hello, const std::string& address, AdmitCallback done);
 
   // Decides on the Hello with which `callee` answered.
   absl::Status CheckAnswer(const v1::Hello& answer, const paxos::Member& callee) const;
 
-  // Notes what a peer has told of its promises and accepted slots, to be compared when it restarts.
+  // Notes what a peer has told of its promises and accepted slots, to be compared when it restarts,
+  // and its answer to a heartbeat.
   void Observe(const paxos::Uuid& peer, const std::vector<paxos::Envelope>& envelopes);
+
+  // A member has said that this replica was removed, in this sentence.
+  void NoteRemoved(const std::string& sentence);
+  // That sentence; empty: nobody has said so.
+  std::string removed() const;
 
   // ---- For status and the log. ----
 
@@ -78,7 +100,10 @@ class PeerRegistry {
   void NoteTrouble(const paxos::Member& member, const std::string& reason);
   void CountMalformed(const paxos::Uuid& peer, const std::string& reason);
   void CountDropped(uint64_t messages) { dropped_messages_ += messages; }
-  // Fills in trouble and the counters.
+  // A heartbeat of that round goes to `peer` now.
+  void NoteHeartbeat(paxos::ReplicaId peer, uint64_t round);
+  // Fills in trouble, the counters, the round trips to those heard, and what is wrong with this
+  // server's own seat.
   void FillStatus(v1::ServerStatus* status) const;
 
  private:
@@ -98,20 +123,33 @@ class PeerRegistry {
     uint64_t count = 0;
     uint64_t order = 0;  // Of the last change: the oldest is forgotten first.
   };
+  struct RoundTrip {
+    uint64_t round = 0;  // Of the newest heartbeat.
+    std::chrono::steady_clock::time_point sent;
+    std::optional<std::chrono::microseconds> took;  // Of the last one answered.
+  };
 
   absl::Status CheckIdentity(const v1::Hello& hello, const Identity& identity) const;
   absl::Status CheckStart(const v1::Hello& hello, const paxos::Member& caller);
+  void NoteHeartbeatReply(paxos::ReplicaId peer, uint64_t round);
   void Remember(const paxos::Uuid& peer, std::function<void(const absl::Status&)> done);
   void Remembered(const paxos::Uuid& peer, const Store::PeerStart& start,
                   const absl::Status& status);
-  paxos::ReplicaId SelfIn(const Identity& identity) const;
+  absl::Status RefuseStranger(const v1::Hello& hello) const;
+  const paxos::Member* FindPeer(paxos::ReplicaId id) const;
   void NoteRefusal(const v1::Hello& hello, const std::string& address, const std::string& reason);
   void NoteIn(std::map<std::string, Trouble>* troubles, const std::string& key, Trouble trouble,
               const std::string& what);
 
   OwnState* const own_;
+  const std::string address_;
   mutable std::mutex mutex_;
   paxos::Configuration members_;
+  paxos::Configuration before_;
+  paxos::Configuration hint_;
+  std::string removed_;
+  std::string seat_lost_;  // Why a peer looks for another directory here than this empty one.
+  std::map<paxos::ReplicaId, RoundTrip> round_trips_;
   std::map<paxos::Uuid, Start> starts_;
   std::map<paxos::Uuid, Told> told_;
   std::map<std::string, Trouble> outgoing_;  // By UUID.

@@ -18,6 +18,7 @@
 #include "proto/distlog/v1/cluster.grpc.pb.h"
 #include "proto/distlog/v1/log.grpc.pb.h"
 #include "server/formation.h"
+#include "server/peer_service.h"
 #include "server/server_options.h"
 
 namespace distlog {
@@ -169,9 +170,11 @@ TEST_F(ServerTest, AServerThatInitMissedIsAssignedByItsPeers) {
   }
   const auto genesis = PlanGenesis(addresses_, answers);
   ASSERT_TRUE(genesis.ok()) << genesis.status();
-  ASSERT_TRUE(*AssignServer(addresses_[0], *genesis, deadline));
-  ASSERT_TRUE(*AssignServer(addresses_[1], *genesis, deadline));
-  ASSERT_FALSE(*AssignServer(addresses_[1], *genesis, deadline)) << "the same again";
+  v1::AssignRequest assign;
+  *assign.mutable_genesis() = GenesisToProto(*genesis);
+  ASSERT_TRUE(*AssignServer(addresses_[0], assign, deadline));
+  ASSERT_TRUE(*AssignServer(addresses_[1], assign, deadline));
+  ASSERT_FALSE(*AssignServer(addresses_[1], assign, deadline)) << "the same again";
   while (!StatusOf(addresses_[2]).self().assigned()) std::this_thread::yield();
   const Answer finished = Init(addresses_[0], addresses_);
   EXPECT_TRUE(finished.status.ok()) << finished.status.error_message();
@@ -243,8 +246,8 @@ TEST_F(ServerTest, ADirectoryThatWasFoundRegressedIsNeverServedAgain) {
 // As an operator who looks at `top -H` or at a core dump wants it.
 TEST_F(ServerTest, ThreadsHaveNames) {
   StartServers(1);
-  std::set<std::string> missing = {"event-loop", "storage",      "supplier",      "reader",
-                                   "dialer",     "leader-watch", "genesis-spread"};
+  std::set<std::string> missing = {"event-loop", "storage",      "supplier", "reader",
+                                   "dialer",     "leader-watch", "spread"};
   // A thread names itself when it begins to run.
   while (!missing.empty()) {
     for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {

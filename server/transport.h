@@ -16,10 +16,11 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Whom to keep connections to: the members of the configuration in force and, until that is
-  // settled, those that left with it; not this replica itself. May be called again.
-  virtual void SetMembers(const paxos::Configuration& in_force,
-                          const std::vector<paxos::Member>& leavers) = 0;
+  // Whom to keep connections to: the members of `configuration`, which is in force, and of
+  // `before`, the one that it replaced as long as the change is not settled (afterwards version 0),
+  // but this replica. May be called again.
+  virtual void SetMembers(const paxos::Configuration& configuration,
+                          const paxos::Configuration& before) = 0;
 
   // Queues the messages and returns. Drops one if its peer is unknown or that peer's queue is full.
   // Never blocks, never fails. Any thread.
