@@ -64,6 +64,16 @@ int RunRead(const Invocation& invocation, Client* client, Output* output);
 int RunTail(const Invocation& invocation, Client* client, Output* output);
 int RunStatus(const Invocation& invocation, Client* client, Output* output);
 int RunElectionStatus(const Invocation& invocation, Client* client, Output* output);
+int RunElectionTransfer(const Invocation& invocation, Client* client, Output* output);
+int RunElectionHistory(const Invocation& invocation, Client* client, Output* output);
+int RunMemberList(const Invocation& invocation, Client* client, Output* output);
+int RunMemberAdd(const Invocation& invocation, Client* client, Output* output);
+int RunMemberRemove(const Invocation& invocation, Client* client, Output* output);
+int RunMemberReplace(const Invocation& invocation, Client* client, Output* output);
+int RunMemberPromote(const Invocation& invocation, Client* client, Output* output);
+int RunMemberSet(const Invocation& invocation, Client* client, Output* output);
+int RunMemberOps(const Invocation& invocation, Client* client, Output* output);
+int RunMemberCancel(const Invocation& invocation, Client* client, Output* output);
 int RunBench(const Invocation& invocation, Client* client, Output* output);
 
 }  // namespace distlog::cli

@@ -24,6 +24,13 @@ DEFINE_bool(follow, false, "go on with new entries");
 DEFINE_string(delimiter, "\\n", "printed after each payload; knows \\n, \\t, \\0, \\\\, \\xNN");
 DEFINE_uint64(n, 0, "start so many entries before the end");
 
+DEFINE_bool(dry_run, false, "print the plan, and why it would be refused; change nothing");
+DEFINE_bool(force, false,
+            "go on where waiting is all that speaks against it; never against safety");
+DEFINE_uint64(expect_version, 0, "only if the configuration in force has this version");
+DEFINE_bool(no_wait, false, "return as soon as the operation is in the log");
+DEFINE_bool(learner, false, "it stays a learner until it is promoted");
+
 DEFINE_string(mode, "unary", "unary, client, stream, read or scan");
 DEFINE_uint64(outstanding, 0,
               "requests or entries not yet answered (default 64; stream: 16384, 8 MiB at most)");

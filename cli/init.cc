@@ -2,30 +2,15 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "cli/arguments.h"
 #include "cli/command.h"
 
 namespace distlog::cli {
 
-namespace {
-
-// HOST:PORT, as far as it can be told without asking anybody.
-bool IsAddress(const std::string& text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0) return false;
-  uint32_t port = 0;
-  if (!absl::SimpleAtoi(text.substr(colon + 1), &port) || port == 0 || port > 65535) return false;
-  return text.find_first_of(" \t\r\n/") == std::string::npos;
-}
-
-}  // namespace
-
 int RunInit(const Invocation& invocation, Client* client, Output* output) {
-  for (const std::string& address : invocation.arguments) {
-    if (IsAddress(address)) continue;
-    output->Error(absl::InvalidArgumentError(
-        absl::StrCat("\"", address, "\" is not an address: name each server as HOST:PORT")));
+  if (absl::Status status = CheckAddresses(invocation.arguments); !status.ok()) {
+    output->Error(status);
     return kExitUsage;
   }
   const InitResult result = client->Init(invocation.arguments);

@@ -139,6 +139,11 @@ void Output::Error(const absl::Status& status, const std::string& fields) {
   }
 }
 
+void Output::Show(const std::string& text) {
+  Flush();
+  WriteAll(console_.err, text);
+}
+
 void Output::Note(const std::string& sentence) {
   Flush();
   if (!json()) WriteAll(console_.err, absl::StrCat("distlog: ", sentence, "\n"));

@@ -60,6 +60,8 @@ class Output {
   // One sentence, or one object, on stderr; what is not printable in it is escaped. `fields`: more
   // of the object, as `"key":"value",...`.
   void Error(const absl::Status& status, const std::string& fields = "");
+  // Writes `text` to stderr as it is: how something goes on.
+  void Show(const std::string& text);
   // One more sentence on stderr, in text only.
   void Note(const std::string& sentence);
 

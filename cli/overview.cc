@@ -4,12 +4,12 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "cli/fields.h"
 #include "cli/output.h"
+#include "cli/problems.h"
 
 namespace distlog::cli {
 namespace {
-
-bool Reachable(const v1::MemberStatus& member) { return member.reachable() && member.has_status(); }
 
 std::tuple<uint64_t, uint64_t> Rank(const v1::BallotMessage& ballot) {
   return {ballot.round(), ballot.replica()};
@@ -53,80 +53,6 @@ void CountVoters(const v1::StatusResponse& response, Overview* overview) {
   overview->can_lose = reachable < quorum ? -1 : std::max(0, caught_up - quorum);
 }
 
-std::string Named(const v1::MemberStatus& member) {
-  return absl::StrCat("replica ", member.id(), " at ", member.address());
-}
-
-std::string Unassigned(const v1::ServerStatus& self) {
-  return absl::StrCat("the server at ", self.address(),
-                      " belongs to no cluster yet: form one with `distlog init`");
-}
-
-void FindProblems(const v1::StatusResponse& response, Overview* overview) {
-  std::vector<std::string>& problems = overview->problems;
-  if (!response.self().assigned()) {
-    problems.push_back(Unassigned(response.self()));
-    return;
-  }
-  if (overview->can_lose < 0) {
-    problems.push_back("nothing can be appended until more voters are back");
-  } else if (overview->leader_id == 0) {
-    problems.push_back("nobody leads at the moment");
-  }
-  for (const v1::MemberStatus& member : response.members()) {
-    if (!Reachable(member)) {
-      problems.push_back(absl::StrCat(Named(member), " cannot be reached",
-                                      member.unreachable_reason().empty() ? "" : ": ",
-                                      member.unreachable_reason()));
-      continue;
-    }
-    const v1::ServerStatus& status = member.status();
-    if (status.chosen_through() + kCaughtUpSlots < overview->chosen_through) {
-      problems.push_back(absl::StrCat(
-          Named(member), " is ", Count(overview->chosen_through - status.chosen_through(), "slot"),
-          " behind"));
-    }
-    for (const v1::DamagedSegment& damaged : status.damaged_segments()) {
-      problems.push_back(absl::StrCat(
-          Named(member), " has damage in slots ", damaged.first_slot(), " to ", damaged.last_slot(),
-          damaged.repair_error().empty() ? ", which is being repaired: "
-                                         : ", which cannot be repaired yet: ",
-          damaged.repair_error().empty() ? damaged.damage() : damaged.repair_error()));
-    }
-    if (status.repaired_segments() > 0) {
-      problems.push_back(absl::StrCat(Named(member), " has repaired ",
-                                      Count(status.repaired_segments(), "damaged segment"),
-                                      " since it started: look at its disk"));
-    }
-    if (!status.last_error().empty()) {
-      problems.push_back(absl::StrCat(Named(member), " reported ", Ago(status.last_error_age_ms()),
-                                      ": ", status.last_error()));
-    }
-  }
-}
-
-std::string Shown(const v1::BallotMessage& ballot) {
-  if (ballot.round() == 0) return "-";
-  return absl::StrCat(ballot.round(), ".", ballot.replica());
-}
-
-std::string JsonBallot(const v1::BallotMessage& ballot) {
-  return absl::StrCat("{\"round\":", JsonNumber(ballot.round()),
-                      ",\"replica\":", JsonNumber(ballot.replica()), "}");
-}
-
-const char* JsonBool(bool value) { return value ? "true" : "false"; }
-
-const char* RoleOf(const v1::MemberStatus& member) { return member.voter() ? "voter" : "learner"; }
-
-// 8-4-4-4-12, as UUIDs are written.
-std::string Uuid(const std::string& bytes) {
-  const std::string hex = Hex(bytes);
-  if (hex.size() != 32) return hex;
-  return absl::StrCat(hex.substr(0, 8), "-", hex.substr(8, 4), "-", hex.substr(12, 4), "-",
-                      hex.substr(16, 4), "-", hex.substr(20));
-}
-
 std::string Headline(const Overview& overview) {
   const std::string of = absl::StrCat(" (", Count(overview.voters, "voter"), ")");
   if (overview.can_lose < 0) return absl::StrCat("the quorum is lost", of);
@@ -168,8 +94,8 @@ std::string MemberJson(const v1::MemberStatus& member, const Overview& overview)
   };
   return absl::StrCat(
       absl::StrCat("{\"id\":", JsonNumber(member.id()),
-                   ",\"address\":", JsonString(member.address()), ",\"role\":\"", RoleOf(member),
-                   "\",\"reachable\":", JsonBool(reachable),
+                   ",\"address\":", JsonString(member.address()), ",\"role\":\"",
+                   RoleOf(member.voter()), "\",\"reachable\":", JsonBool(reachable),
                    ",\"is_leader\":", JsonBool(reachable && member.id() == overview.leader_id),
                    ",\"leader_id\":", number(status.leader_id()),
                    ",\"chosen_through\":", number(status.chosen_through()),
@@ -188,39 +114,20 @@ std::string MemberJson(const v1::MemberStatus& member, const Overview& overview)
           ",\"damaged_segments\":", number(static_cast<uint64_t>(status.damaged_segments_size())),
           ",\"repaired_segments\":", number(status.repaired_segments()),
           ",\"scrub_completed_age_ms\":", age(status.scrub_completed_age_ms()),
+          ",\"wall_clock_ms\":", age(status.wall_clock_ms()),
+          ",\"has_left\":", JsonBool(reachable && status.has_left()),
           ",\"unreachable_reason\":", JsonString(member.unreachable_reason()), "}"));
 }
 
 std::string UnassignedText(const v1::ServerStatus& self) {
   return absl::StrCat(Printable(Unassigned(self)), "\n  data directory ",
-                      Printable(self.data_dir()), "\n");
-}
-
-std::string Heard(const v1::ServerStatus& status) {
-  std::string heard;
-  for (const uint64_t id : status.heard()) {
-    absl::StrAppend(&heard, heard.empty() ? "" : " ", id);
-  }
-  return heard.empty() ? "nobody" : heard;
-}
-
-std::string ViewJson(const v1::MemberStatus& member) {
-  const bool reachable = Reachable(member);
-  const v1::ServerStatus& status = member.status();
-  std::string heard;
-  for (const uint64_t id : status.heard()) {
-    absl::StrAppend(&heard, heard.empty() ? "" : ",", JsonNumber(id));
-  }
-  return absl::StrCat("{\"id\":", JsonNumber(member.id()),
-                      ",\"leader_id\":", reachable ? JsonNumber(status.leader_id()) : "\"\"",
-                      ",\"quorum_connected\":", JsonBool(reachable && status.quorum_connected()),
-                      ",\"reachable\":", JsonBool(reachable),
-                      ",\"content\":", JsonBool(reachable && status.content()),
-                      ",\"ballot\":", JsonBallot(status.ballot()),
-                      ",\"promised\":", JsonBallot(status.promised()), ",\"heard\":[", heard, "]}");
+                      Printable(self.data_dir()), "\n", self.last_error().empty() ? "" : "  ",
+                      Printable(self.last_error()), self.last_error().empty() ? "" : "\n");
 }
 
 }  // namespace
+
+bool Reachable(const v1::MemberStatus& member) { return member.reachable() && member.has_status(); }
 
 Overview Summarize(const v1::StatusResponse& response) {
   Overview overview;
@@ -233,7 +140,7 @@ Overview Summarize(const v1::StatusResponse& response) {
   }
   FindLeader(response, &overview);
   CountVoters(response, &overview);
-  FindProblems(response, &overview);
+  overview.problems = FindProblems(response, overview);
   return overview;
 }
 
@@ -241,7 +148,8 @@ uint64_t LagOf(const v1::MemberStatus& member, const Overview& overview) {
   return overview.last_position - std::min(overview.last_position, member.status().last_position());
 }
 
-std::string StatusText(const v1::StatusResponse& response, bool color) {
+std::string StatusText(const v1::StatusResponse& response, const v1::OperationsResponse& operations,
+                       bool color) {
   const v1::ServerStatus& self = response.self();
   if (!self.assigned()) return UnassignedText(self);
   const Overview overview = Summarize(response);
@@ -252,6 +160,9 @@ std::string StatusText(const v1::StatusResponse& response, bool color) {
                            : absl::StrCat(Headline(overview), "\n");
   for (const std::string& problem : overview.problems) {
     absl::StrAppend(&text, "  ", Printable(problem), "\n");
+  }
+  if (const v1::Operation* running = Running(operations)) {
+    absl::StrAppend(&text, "  ", Printable(UnderWay(*running)), "\n");
   }
   absl::StrAppend(
       &text, "cluster ", Hex(self.cluster_id()).substr(0, 16), ", configuration ",
@@ -271,7 +182,8 @@ std::string StatusText(const v1::StatusResponse& response, bool color) {
   return absl::StrCat(text, Aligned(rows));
 }
 
-std::string StatusJson(const v1::StatusResponse& response) {
+std::string StatusJson(const v1::StatusResponse& response,
+                       const v1::OperationsResponse& operations) {
   const v1::ServerStatus& self = response.self();
   const Overview overview = Summarize(response);
   std::string json =
@@ -289,49 +201,6 @@ std::string StatusJson(const v1::StatusResponse& response) {
   absl::StrAppend(&json, "],\"members\":[");
   for (int i = 0; i < response.members_size(); ++i) {
     absl::StrAppend(&json, i == 0 ? "" : ",", MemberJson(response.members(i), overview));
-  }
-  return absl::StrCat(json, "]}\n");
-}
-
-std::string ElectionText(const v1::StatusResponse& response) {
-  if (!response.self().assigned()) return UnassignedText(response.self());
-  const Overview overview = Summarize(response);
-  std::string text = "nobody leads";
-  if (overview.leader_id != 0) {
-    text =
-        absl::StrCat("replica ", overview.leader_id, " leads in ballot ", Shown(overview.ballot));
-    if (overview.leader_since_ms >= 0) {
-      absl::StrAppend(&text, ", for ", Span(overview.leader_since_ms));
-    }
-  }
-  absl::StrAppend(&text, "\n\n");
-  std::vector<std::vector<std::string>> rows = {
-      {"id", "address", "follows", "ballot", "promised", "content", "quorum", "hears"}};
-  for (const v1::MemberStatus& member : response.members()) {
-    const v1::ServerStatus& status = member.status();
-    if (!Reachable(member)) {
-      rows.push_back({absl::StrCat(member.id()), Escaped(member.address()), "unreachable"});
-      continue;
-    }
-    rows.push_back({absl::StrCat(member.id()), Escaped(member.address()),
-                    status.leader_id() == 0 ? "nobody" : absl::StrCat(status.leader_id()),
-                    Shown(status.ballot()), Shown(status.promised()),
-                    status.content() ? "yes" : "no",
-                    status.quorum_connected() ? "connected" : "not connected", Heard(status)});
-  }
-  return absl::StrCat(text, Aligned(rows));
-}
-
-std::string ElectionJson(const v1::StatusResponse& response, int64_t now_ms) {
-  const Overview overview = Summarize(response);
-  const bool known = overview.leader_id != 0 && overview.leader_since_ms >= 0;
-  std::string json =
-      absl::StrCat("{\"leader_id\":", JsonNumber(overview.leader_id),
-                   ",\"ballot\":", JsonBallot(overview.ballot), ",\"since_ms\":\"",
-                   known ? now_ms - overview.leader_since_ms : 0, "\",\"term_ms\":\"",
-                   known ? overview.leader_since_ms : 0, "\",\"views\":[");
-  for (int i = 0; i < response.members_size(); ++i) {
-    absl::StrAppend(&json, i == 0 ? "" : ",", ViewJson(response.members(i)));
   }
   return absl::StrCat(json, "]}\n");
 }

@@ -34,11 +34,14 @@ Overview Summarize(const v1::StatusResponse& response);
 // Of a member: entries that it has not applied.
 uint64_t LagOf(const v1::MemberStatus& member, const Overview& overview);
 
-// The screens and the objects that `status` and `election status` print. `now_ms`: since 1970.
-std::string StatusText(const v1::StatusResponse& response, bool color);
-std::string StatusJson(const v1::StatusResponse& response);
-std::string ElectionText(const v1::StatusResponse& response);
-std::string ElectionJson(const v1::StatusResponse& response, int64_t now_ms);
+// Whether there is a status of it.
+bool Reachable(const v1::MemberStatus& member);
+
+// The screen and the object that `status` prints. `operations`: empty if they are not known.
+std::string StatusText(const v1::StatusResponse& response, const v1::OperationsResponse& operations,
+                       bool color);
+std::string StatusJson(const v1::StatusResponse& response,
+                       const v1::OperationsResponse& operations);
 
 }  // namespace distlog::cli
 

@@ -1,13 +1,13 @@
 #include "client/client.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/cursor.h"
 #include "client/members.h"
 #include "client/read_stream.h"
+#include "client/repeat.h"
 #include "client/verdict.h"
 #include "proto/distlog/v1/cluster.grpc.pb.h"
 #include "proto/distlog/v1/log.grpc.pb.h"
@@ -34,30 +34,6 @@ absl::Status CheckEndpoints(const std::vector<std::string>& endpoints) {
     }
   }
   return absl::OkStatus();
-}
-
-void SetDeadline(absl::Time deadline, grpc::ClientContext* context) {
-  context->set_deadline(absl::ToChronoTime(deadline));
-}
-
-// Sends a request that may safely be sent any number of times, until one answer is final.
-// `send(target, attempt_deadline)` makes one attempt.
-template <typename Send>
-absl::Status Repeat(Members& members, const ClientOptions& options, const Send& send) {
-  const absl::Time deadline = absl::Now() + options.timeout;
-  Backoff backoff(members.NextSeed());
-  absl::Status last;
-  do {
-    const absl::StatusOr<Target> target = members.Find(deadline);
-    if (!target.ok()) {
-      if (target.status().code() != absl::StatusCode::kUnavailable) return target.status();
-      return NobodyServed(options.timeout, target.status());
-    }
-    last = send(*target, std::min(deadline, absl::Now() + options.attempt_timeout));
-    if (last.ok() || !MayPass(last)) return last;
-    members.Failed(*target, last);
-  } while (Pause(backoff.Next(), deadline, nullptr));
-  return NobodyServed(options.timeout, last);
 }
 
 v1::AppendRequest ToRequest(std::vector<std::string> payloads, const AppendOptions& options) {
@@ -124,9 +100,7 @@ absl::StatusOr<v1::OpenProducerResponse> Client::OpenProducer(const std::string&
   v1::OpenProducerRequest request;
   request.set_name(name);
   if (after_epoch) request.set_after_epoch(*after_epoch);
-  std::random_device random;
-  // The nonce makes every copy of this opening the same opening. Never 0.
-  request.set_nonce((static_cast<uint64_t>(random()) << 32 | random()) | 1);
+  request.set_nonce(FreshNonce());
   v1::OpenProducerResponse response;
   const absl::Status status =
       Repeat(*members_, options_, [&](const Target& target, absl::Time attempt_deadline) {

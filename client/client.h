@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +37,8 @@ struct ClientOptions {
   absl::Duration timeout = absl::Seconds(10);
   // How long one server may be silent before another one is tried, where trying again is safe.
   absl::Duration attempt_timeout = absl::Seconds(2);
+  // The same for a change of members, for which the leader asks the newcomers and all voters.
+  absl::Duration change_attempt_timeout = absl::Seconds(6);
   // Of the jitter. 0: another one each time.
   uint64_t seed = 0;
 };
@@ -57,11 +60,22 @@ struct AppendOptions {
   uint64_t expect_position = 0;  // Only if the first payload gets this position. 0: any.
 };
 
-struct InitResult {
+// What became of a request that changes the cluster.
+template <typename Response>
+struct ClusterResult {
   Outcome outcome = Outcome::kNotDone;
-  absl::Status status;
-  v1::InitResponse response;
+  absl::Status status;  // OK if and only if it is done.
+  Response response;
 };
+using InitResult = ClusterResult<v1::InitResponse>;
+using ChangeResult = ClusterResult<v1::ChangeResponse>;
+using CancelResult = ClusterResult<v1::CancelOperationResponse>;
+using TransferResult = ClusterResult<v1::TransferLeadershipResponse>;
+
+// A change of members. The cluster id and the nonce are filled in by the client.
+using ChangeRequest =
+    std::variant<v1::AddMemberRequest, v1::RemoveMemberRequest, v1::ReplaceMemberRequest,
+                 v1::PromoteMemberRequest, v1::SetMembersRequest>;
 
 struct ReadRange {
   uint64_t from = 0;   // 0: the first retained.
@@ -124,6 +138,32 @@ class Client {
 
   // Forms a cluster out of empty servers. Asks the first of the endpoints.
   InitResult Init(const std::vector<std::string>& addresses);
+
+  // Begins a change of members, or plans it (dry_run). Done: the operation is in the log, and the
+  // cluster carries it to its end by itself. Repeated through failures of servers under one nonce,
+  // so that it is begun once.
+  ChangeResult Change(ChangeRequest request);
+
+  // The operations in the log; with `id` only that one. From the leader if there is one, otherwise
+  // as the first member that answers knows them.
+  absl::StatusOr<v1::OperationsResponse> Operations(uint64_t id = 0);
+
+  // Asks for the operation until it has finished, through changes of the leader and of all members
+  // that were known at first, and returns the answer that says so. `progress` gets every answer of
+  // a leader before that. UNAVAILABLE: no leader has answered for the timeout; the operation is in
+  // the log all the same. NOT_FOUND: the leader knows of no such operation.
+  absl::StatusOr<v1::OperationsResponse> AwaitOperation(
+      uint64_t id, const std::function<void(const v1::OperationsResponse&)>& progress);
+
+  // Done: it is being cancelled. AwaitOperation tells when it has been.
+  CancelResult CancelOperation(uint64_t id);
+
+  // Waits until the new leader serves. `to`: 0 lets the leader choose; then it is tried again only
+  // after proof that nothing happened.
+  TransferResult TransferLeadership(uint64_t to);
+
+  // The newest `limit` terms as a member knows them, oldest first; 0: all.
+  absl::StatusOr<v1::HistoryResponse> History(uint32_t limit);
 
   // Asks a server for them, the first time.
   absl::StatusOr<Limits> GetLimits();

@@ -41,7 +41,7 @@ struct FakeCluster::Server {
 };
 
 FakeCluster::FakeCluster(int size, bool assigned, char id)
-    : cluster_id_(32, id), assigned_(assigned) {
+    : cluster_id_(32, id), membership_(size), assigned_(assigned) {
   for (int id = 1; id <= size; ++id) {
     servers_.push_back(std::make_unique<Server>(this, id));
     servers_.back()->Start();
@@ -248,15 +248,66 @@ v1::ServerStatus FakeCluster::StatusLocked(uint64_t id) const {
   status.set_last_position(entries_.size());
   status.set_last_applied_age_ms(3000);
   status.set_disk_used_bytes(5 << 20);
-  status.mutable_configuration()->set_version(1);
-  for (size_t member = 1; member <= servers_.size(); ++member) {
+  status.set_disk_free_bytes(uint64_t{50} << 30);
+  status.set_settled(true);
+  status.set_has_left(membership_.HasLeft(id));
+  status.set_wall_clock_ms(1700000000000);
+  *status.mutable_configuration() = configuration();
+  for (const uint64_t member : membership_.members()) {
     status.add_heard(member);
-    v1::MemberMessage* message = status.mutable_configuration()->add_members();
-    message->set_id(member);
-    message->set_address(endpoint(member));
-    message->set_voter(true);
+    if (member == id) continue;
+    v1::PeerRoundTrip* round_trip = status.add_round_trips();
+    round_trip->set_id(member);
+    round_trip->set_us(100 * member);
   }
   return status;
+}
+
+v1::ConfigurationMessage FakeCluster::configuration() const {
+  v1::ConfigurationMessage configuration;
+  configuration.set_version(membership_.version());
+  for (const uint64_t id : membership_.members()) {
+    v1::MemberMessage* member = configuration.add_members();
+    member->set_id(id);
+    member->set_uuid(std::string(16, static_cast<char>(id)));
+    member->set_address(endpoint(id));
+    member->set_voter(true);
+  }
+  return configuration;
+}
+
+absl::Status FakeCluster::Transfer(uint64_t to, v1::TransferLeadershipResponse* response) {
+  absl::MutexLock lock(&mutex_);
+  if (to > servers_.size() || membership_.HasLeft(to == 0 ? 1 : to)) {
+    return absl::FailedPreconditionError(absl::StrCat("there is no replica ", to));
+  }
+  response->set_from_id(leader_);
+  leader_ = to != 0 ? to : leader_ % servers_.size() + 1;
+  response->set_to_id(leader_);
+  response->mutable_ballot()->set_round(++round_);
+  response->mutable_ballot()->set_replica(leader_);
+  return absl::OkStatus();
+}
+
+// Each term of a minute, replica 1 first.
+v1::HistoryResponse FakeCluster::History(uint32_t limit) const {
+  absl::MutexLock lock(&mutex_);
+  v1::HistoryResponse response;
+  for (uint64_t round = 1; round <= round_; ++round) {
+    if (limit != 0 && round + limit <= round_) continue;
+    if (round == round_ && leader_ == 0) continue;
+    v1::HistoryResponse::Term* term = response.add_terms();
+    const bool goes_on = round == round_;
+    term->set_leader_id(goes_on ? leader_ : (round - 1) % servers_.size() + 1);
+    term->mutable_ballot()->set_round(round);
+    term->mutable_ballot()->set_replica(term->leader_id());
+    term->set_leader_address(endpoint(term->leader_id()));
+    term->set_first_position(round);
+    term->set_begun_ms(1700000000000 + round * 60000);
+    term->set_lasted_ms(goes_on ? -1 : 60000);
+    if (!goes_on) term->set_end("handed over");
+  }
+  return response;
 }
 
 v1::ServerStatus FakeCluster::StatusOf(uint64_t id) const {

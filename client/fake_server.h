@@ -15,13 +15,14 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/fake_membership.h"
 #include "grpcpp/server.h"
 #include "proto/distlog/v1/cluster.pb.h"
 #include "proto/distlog/v1/log.pb.h"
 
 namespace distlog {
 
-// What happens to one request to append, or to one response of a read.
+// What happens to one request to append or to change the cluster, or to one response of a read.
 enum class Fault {
   kNone,
   kRefuse,     // Refused with proof: no leader here.
@@ -59,6 +60,10 @@ class FakeCluster {
   void Fence(const std::string& producer);
   void set_max_entry_bytes(uint64_t bytes);
 
+  // Of servers that are no members (any more) the status says that they have left.
+  FakeMembership& membership() { return membership_; }
+  v1::ConfigurationMessage configuration() const;
+
   // For the services, which refuse requests that name another cluster.
   Fault NextFault();
   absl::Status Apply(const v1::AppendRequest& request, v1::AppendResponse* response);
@@ -69,6 +74,8 @@ class FakeCluster {
   v1::StatusResponse FullStatus(uint64_t id) const;
   void Move();
   void Idled();  // A subscriber has heard nothing for kIdle.
+  absl::Status Transfer(uint64_t to, v1::TransferLeadershipResponse* response);
+  v1::HistoryResponse History(uint32_t limit) const;
   absl::Status Form(const v1::InitRequest& request, v1::InitResponse* response);
 
  private:
@@ -83,6 +90,7 @@ class FakeCluster {
   v1::ServerStatus StatusLocked(uint64_t id) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   const std::string cluster_id_;
+  FakeMembership membership_;
   mutable absl::Mutex mutex_;
   std::vector<std::unique_ptr<Server>> servers_;
   bool assigned_ ABSL_GUARDED_BY(mutex_);

@@ -2,10 +2,40 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "wire/status.h"
 
 namespace distlog {
+namespace {
+
+// What a leader does with a request that changes something, with the next fault of the script.
+template <typename Apply>
+absl::Status WithFault(FakeCluster* cluster, uint64_t id, const std::string& cluster_id,
+                       grpc::ServerContext* context, const Apply& apply) {
+  if (absl::Status status = cluster->RefuseUnlessLeader(id, cluster_id); !status.ok()) {
+    return status;
+  }
+  const Fault fault = cluster->NextFault();
+  if (fault == Fault::kRefuse) {
+    v1::ErrorDetail detail;
+    detail.set_not_appended(true);
+    detail.set_reason(v1::ErrorDetail::REASON_NO_LEADER);
+    return RefusalError(detail);
+  }
+  if (fault == Fault::kFail) return absl::UnavailableError("cut before");
+  if (absl::Status status = apply(); !status.ok()) return status;
+  if (fault == Fault::kFailAfter) return absl::UnavailableError("cut after");
+  if (fault == Fault::kMove) {
+    cluster->Move();
+    return absl::UnavailableError("moved");
+  }
+  while (fault == Fault::kHang && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 grpc::Status FakeLogService::Append(grpc::ServerContext* context, const v1::AppendRequest* request,
                                     v1::AppendResponse* response) {
@@ -85,25 +115,8 @@ grpc::Status FakeLogService::OpenProducer(grpc::ServerContext*,
 
 absl::Status FakeLogService::Take(grpc::ServerContext* context, const v1::AppendRequest& request,
                                   v1::AppendResponse* response) {
-  if (absl::Status status = cluster_->RefuseUnlessLeader(id_, request.cluster_id()); !status.ok()) {
-    return status;
-  }
-  const Fault fault = cluster_->NextFault();
-  if (fault == Fault::kRefuse) {
-    v1::ErrorDetail detail;
-    detail.set_not_appended(true);
-    detail.set_reason(v1::ErrorDetail::REASON_NO_LEADER);
-    return RefusalError(detail);
-  }
-  if (fault == Fault::kFail) return absl::UnavailableError("cut before");
-  if (absl::Status status = cluster_->Apply(request, response); !status.ok()) return status;
-  if (fault == Fault::kFailAfter) return absl::UnavailableError("cut after");
-  if (fault == Fault::kMove) {
-    cluster_->Move();
-    return absl::UnavailableError("moved");
-  }
-  while (fault == Fault::kHang && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(2));
-  return absl::OkStatus();
+  return WithFault(cluster_, id_, request.cluster_id(), context,
+                   [&] { return cluster_->Apply(request, response); });
 }
 
 grpc::Status FakeLogService::Write(const std::vector<std::string>& entries, uint64_t from,
@@ -135,6 +148,85 @@ grpc::Status FakeClusterService::Status(grpc::ServerContext*, const v1::StatusRe
                                         v1::StatusResponse* response) {
   *response = cluster_->FullStatus(id_);
   if (request->self_only()) response->clear_members();
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeClusterService::Change(grpc::ServerContext* context,
+                                        const v1::ChangeOptions& options, const std::string& words,
+                                        v1::ChangeResponse* response) {
+  return ToGrpc(WithFault(cluster_, id_, options.cluster_id(), context, [&] {
+    return cluster_->membership().Change(options, words, cluster_->configuration(), response);
+  }));
+}
+
+grpc::Status FakeClusterService::AddMember(grpc::ServerContext* context,
+                                           const v1::AddMemberRequest* request,
+                                           v1::ChangeResponse* response) {
+  return Change(context, request->options(),
+                absl::StrCat("add ", request->address(), request->learner() ? " as a learner" : ""),
+                response);
+}
+
+grpc::Status FakeClusterService::RemoveMember(grpc::ServerContext* context,
+                                              const v1::RemoveMemberRequest* request,
+                                              v1::ChangeResponse* response) {
+  return Change(context, request->options(), absl::StrCat("remove replica ", request->id()),
+                response);
+}
+
+grpc::Status FakeClusterService::ReplaceMember(grpc::ServerContext* context,
+                                               const v1::ReplaceMemberRequest* request,
+                                               v1::ChangeResponse* response) {
+  return Change(context, request->options(),
+                absl::StrCat("replace replica ", request->id(), " by ", request->address()),
+                response);
+}
+
+grpc::Status FakeClusterService::PromoteMember(grpc::ServerContext* context,
+                                               const v1::PromoteMemberRequest* request,
+                                               v1::ChangeResponse* response) {
+  return Change(context, request->options(), absl::StrCat("promote replica ", request->id()),
+                response);
+}
+
+grpc::Status FakeClusterService::SetMembers(grpc::ServerContext* context,
+                                            const v1::SetMembersRequest* request,
+                                            v1::ChangeResponse* response) {
+  return Change(context, request->options(),
+                absl::StrCat("set ", absl::StrJoin(request->addresses(), ", ")), response);
+}
+
+grpc::Status FakeClusterService::Operations(grpc::ServerContext*,
+                                            const v1::OperationsRequest* request,
+                                            v1::OperationsResponse* response) {
+  if (absl::Status status = cluster_->RefuseOthers(request->cluster_id()); !status.ok()) {
+    return ToGrpc(status);
+  }
+  if (cluster_->membership().HasLeft(id_)) {
+    return ToGrpc(absl::FailedPreconditionError("this replica was removed"));
+  }
+  cluster_->membership().Tell(cluster_->leader() == id_, response);
+  *response->mutable_configuration() = cluster_->configuration();
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeClusterService::CancelOperation(grpc::ServerContext* context,
+                                                 const v1::CancelOperationRequest* request,
+                                                 v1::CancelOperationResponse*) {
+  return ToGrpc(WithFault(cluster_, id_, request->cluster_id(), context,
+                          [&] { return cluster_->membership().Cancel(request->id()); }));
+}
+
+grpc::Status FakeClusterService::TransferLeadership(grpc::ServerContext* context,
+                                                    const v1::TransferLeadershipRequest* request,
+                                                    v1::TransferLeadershipResponse* response) {
+  return ToGrpc(WithFault(cluster_, id_, request->cluster_id(), context,
+                          [&] { return cluster_->Transfer(request->to(), response); }));
+}
+
+grpc::Status FakeClusterService::History(grpc::ServerContext*, const v1::HistoryRequest* request,
+                                         v1::HistoryResponse* response) {
+  *response = cluster_->History(request->limit());
   return grpc::Status::OK;
 }
 

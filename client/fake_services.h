@@ -54,8 +54,31 @@ class FakeClusterService final : public v1::Cluster::Service {
                     v1::InitResponse* response) override;
   grpc::Status Status(grpc::ServerContext* context, const v1::StatusRequest* request,
                       v1::StatusResponse* response) override;
+  grpc::Status AddMember(grpc::ServerContext* context, const v1::AddMemberRequest* request,
+                         v1::ChangeResponse* response) override;
+  grpc::Status RemoveMember(grpc::ServerContext* context, const v1::RemoveMemberRequest* request,
+                            v1::ChangeResponse* response) override;
+  grpc::Status ReplaceMember(grpc::ServerContext* context, const v1::ReplaceMemberRequest* request,
+                             v1::ChangeResponse* response) override;
+  grpc::Status PromoteMember(grpc::ServerContext* context, const v1::PromoteMemberRequest* request,
+                             v1::ChangeResponse* response) override;
+  grpc::Status SetMembers(grpc::ServerContext* context, const v1::SetMembersRequest* request,
+                          v1::ChangeResponse* response) override;
+  grpc::Status Operations(grpc::ServerContext* context, const v1::OperationsRequest* request,
+                          v1::OperationsResponse* response) override;
+  grpc::Status CancelOperation(grpc::ServerContext* context,
+                               const v1::CancelOperationRequest* request,
+                               v1::CancelOperationResponse* response) override;
+  grpc::Status TransferLeadership(grpc::ServerContext* context,
+                                  const v1::TransferLeadershipRequest* request,
+                                  v1::TransferLeadershipResponse* response) override;
+  grpc::Status History(grpc::ServerContext* context, const v1::HistoryRequest* request,
+                       v1::HistoryResponse* response) override;
 
  private:
+  grpc::Status Change(grpc::ServerContext* context, const v1::ChangeOptions& options,
+                      const std::string& words, v1::ChangeResponse* response);
+
   FakeCluster* const cluster_;
   const uint64_t id_;
 };

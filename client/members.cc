@@ -178,12 +178,22 @@ void Members::Remember(const v1::ServerStatus& status) {
   if (status.max_entry_bytes() != 0 && status.max_request_bytes() != 0) {
     limits_ = Limits{status.max_entry_bytes(), status.max_request_bytes()};
   }
-  if (!status.assigned()) return;
+  if (status.assigned()) TakeIn(status.configuration());
+}
+
+// A server that was removed, or sleeps, may name members that have left: the newest configuration
+// counts, whoever answers last.
+void Members::TakeIn(const v1::ConfigurationMessage& configuration) {
+  if (configuration.version() < version_) return;
+  version_ = configuration.version();
   // Those that left the configuration are forgotten; the endpoints never are.
   addresses_ = endpoints_;
-  for (const v1::MemberMessage& member : status.configuration().members()) {
-    AddAddress(member.address());
-  }
+  for (const v1::MemberMessage& member : configuration.members()) AddAddress(member.address());
+}
+
+void Members::Learned(const v1::ConfigurationMessage& configuration) {
+  absl::MutexLock lock(&mutex_);
+  TakeIn(configuration);
 }
 
 // A connection that stands is what allows to say, when none comes about, that nothing was sent.
@@ -252,7 +262,7 @@ std::vector<std::string> Members::Learn(absl::Time deadline, absl::Status* troub
     }
     cluster_id_ = *common;
   }
-  std::vector<std::string> members, unassigned, silent;
+  std::vector<std::string> members, unassigned, removed, silent;
   // Of the leaders named, the one of the highest ballot: others were leaders once.
   std::tuple<uint64_t, uint64_t, bool> best{0, 0, false};
   leader_.clear();
@@ -269,6 +279,10 @@ std::vector<std::string> Members::Learn(absl::Time deadline, absl::Status* troub
       unassigned.push_back(question->address);
       continue;
     }
+    if (self.has_left()) {
+      removed.push_back(question->address);
+      continue;
+    }
     members.push_back(question->address);
     const std::tuple rank{self.ballot().round(), self.ballot().replica(), self.is_leader()};
     if (self.leader_id() == 0 || rank <= best) continue;
@@ -282,6 +296,10 @@ std::vector<std::string> Members::Learn(absl::Time deadline, absl::Status* troub
     *trouble = leader_.empty() ? absl::UnavailableError("the members that answer know of no leader")
                                : absl::UnavailableError(absl::StrCat(
                                      "the leader ", leader_, " cannot be reached from here"));
+  } else if (!removed.empty()) {
+    *trouble = absl::UnavailableError(absl::StrCat("the server at ", absl::StrJoin(removed, ", "),
+                                                   " was removed from the cluster, and none of "
+                                                   "the members that it knows can be reached"));
   } else if (silent.empty()) {
     v1::ErrorDetail detail;
     detail.set_reason(v1::ErrorDetail::REASON_UNASSIGNED);
@@ -322,6 +340,25 @@ absl::StatusOr<Target> Members::Find(absl::Time deadline, const absl::Notificati
     }
     if (!Pause(backoff.Next(), deadline, stop)) return trouble;
   }
+}
+
+absl::StatusOr<Target> Members::FindMember(absl::Time deadline) {
+  Backoff backoff(NextSeed());
+  absl::Status trouble;
+  do {
+    if (const std::string address = leader(); !address.empty()) {
+      if (std::optional<Target> target = Connect(address, deadline)) return *target;
+    }
+    const std::vector<std::string> members = Learn(deadline, &trouble);
+    if (trouble.code() == absl::StatusCode::kFailedPrecondition) return trouble;
+    if (const std::string address = leader(); !address.empty()) {
+      if (std::optional<Target> target = Connect(address, deadline)) return *target;
+    }
+    for (const std::string& member : members) {
+      if (std::optional<Target> target = Connect(member, deadline)) return *target;
+    }
+  } while (Pause(backoff.Next(), deadline, nullptr));
+  return trouble;
 }
 
 absl::StatusOr<Target> Members::FindBeside(const std::set<std::string>& excluded,
@@ -370,11 +407,15 @@ absl::StatusOr<v1::StatusResponse> Members::Ask(absl::Time deadline) {
     if (!answers.empty()) {
       const absl::StatusOr<std::string> common = CommonCluster(inquiry->Memberships());
       if (!common.ok()) return common.status();
-      const auto member = std::find_if(answers.begin(), answers.end(), [&](const auto* answer) {
-        return !common->empty() && answer->response.self().cluster_id() == *common;
-      });
-      const v1::StatusResponse& response =
-          (member == answers.end() ? answers.front() : *member)->response;
+      const auto rank = [&](const Inquiry::Question* answer) {
+        const v1::ServerStatus& self = answer->response.self();
+        return std::tuple(!common->empty() && self.cluster_id() == *common, !self.has_left(),
+                          self.configuration().version());
+      };
+      const auto best = std::max_element(
+          answers.begin(), answers.end(),
+          [&](const auto* one, const auto* other) { return rank(one) < rank(other); });
+      const v1::StatusResponse& response = (*best)->response;
       absl::MutexLock lock(&mutex_);
       Remember(response.self());
       return response;

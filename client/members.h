@@ -70,6 +70,10 @@ class Members {
   // that can be reached now.
   absl::StatusOr<Target> FindBeside(const std::set<std::string>& excluded, absl::Time deadline);
 
+  // The leader if it can be reached at once, or else any member that can: for questions that need
+  // no leader. Errors as of Find.
+  absl::StatusOr<Target> FindMember(absl::Time deadline);
+
   // The first of the given endpoints to which a connection can be made.
   absl::StatusOr<Target> FindAny(absl::Time deadline);
 
@@ -77,8 +81,12 @@ class Members {
   // not lead.
   void Failed(const Target& target, const absl::Status& error);
 
-  // Asks all given endpoints what they know. An answer of a member of the cluster that most of them
-  // belong to, or else any. FAILED_PRECONDITION as for Find.
+  // A member said that this configuration is in force. An older one than is known changes nothing.
+  void Learned(const v1::ConfigurationMessage& configuration);
+
+  // Asks all given endpoints what they know. Of the answers of members of the cluster that most of
+  // them belong to, one that knows the newest configuration; or else any answer.
+  // FAILED_PRECONDITION as for Find.
   absl::StatusOr<v1::StatusResponse> Ask(absl::Time deadline);
 
   // The one that requests are for, known once Find has found a server; empty before.
@@ -101,11 +109,13 @@ class Members {
   std::unique_ptr<Inquiry> StartInquiry(const std::vector<std::string>& addresses, bool self_only,
                                         absl::Time deadline);
   void Remember(const v1::ServerStatus& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeIn(const v1::ConfigurationMessage& configuration) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AddAddress(const std::string& address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::vector<std::string> endpoints_;
   mutable absl::Mutex mutex_;
   std::vector<std::string> addresses_ ABSL_GUARDED_BY(mutex_);
+  uint64_t version_ ABSL_GUARDED_BY(mutex_) = 0;  // Of the configuration they are from.
   std::map<std::string, std::shared_ptr<grpc::Channel>> channels_ ABSL_GUARDED_BY(mutex_);
   std::string leader_ ABSL_GUARDED_BY(mutex_);      // Its address; empty: not known.
   std::string cluster_id_ ABSL_GUARDED_BY(mutex_);  // Empty: not known yet. Never changes again.
