@@ -34,9 +34,10 @@ void Campaign::Summary(const std::string& text) const {
 }
 
 std::unique_ptr<Cluster> Campaign::NewCluster(int replicas, std::vector<std::string> server_flags,
-                                              std::vector<std::string> data_dirs) {
+                                              std::vector<std::string> data_dirs, int spares) {
   Cluster::Options options;
   options.replicas = replicas;
+  options.spares = spares;
   options.server_flags = std::move(server_flags);
   options.binaries = options_.binaries;
   options.dir = absl::StrCat(options_.dir, "/cluster", ++clusters_);
@@ -56,11 +57,12 @@ Load::Options Campaign::LoadOn(const Cluster& cluster) const {
   return options;
 }
 
-bool Campaign::Judge(Cluster* cluster, const History& history) {
+bool Campaign::Judge(Cluster* cluster, const History& history, std::vector<int> replicas) {
   const int before = violations_;
-  const auto equal = cluster->AwaitEqual();
+  if (replicas.empty()) replicas = cluster->Founders();
+  const auto equal = cluster->AwaitEqual(replicas);
   if (!Expect(equal.status(), "waiting for equal replicas")) return false;
-  for (int i = 0; i < cluster->size(); ++i) {
+  for (const int i : replicas) {
     const auto log = ReadLocal(cluster->endpoint(i));
     if (!Expect(log.status(), absl::StrCat("reading server ", i + 1))) continue;
     if (log->size() < *equal) {

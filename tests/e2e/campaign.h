@@ -31,6 +31,7 @@ class Campaign {
     int flips = 50;               // damage: per file.
     int truncations = 20;         // damage: per file.
     double bound_ms = 300;        // failover: of the median.
+    double stall_ms = 100;        // stall: of the median.
     bool unsafe_no_sync = false;  // power_cut.
     uint32_t seed = 1;
   };
@@ -53,10 +54,11 @@ class Campaign {
 
   // In a directory of its own. A formed cluster with a leader; null after a violation.
   std::unique_ptr<Cluster> NewCluster(int replicas, std::vector<std::string> server_flags = {},
-                                      std::vector<std::string> data_dirs = {});
+                                      std::vector<std::string> data_dirs = {}, int spares = 0);
   Load::Options LoadOn(const Cluster& cluster) const;
-  // Waits for the replicas to become equal, and compares each with the history.
-  bool Judge(Cluster* cluster, const History& history);
+  // Waits for the replicas (all but spares, if empty) to become equal, and compares each with the
+  // history.
+  bool Judge(Cluster* cluster, const History& history, std::vector<int> replicas = {});
 
  private:
   const Options options_;
@@ -80,6 +82,10 @@ void Leaders(Campaign* campaign);
 void Failover(Campaign* campaign);
 // A replica far behind, a stopped follower, a stopped leader.
 void Behind(Campaign* campaign);
+// Members come and go under load, until no original machine is left; leaders are killed meanwhile.
+void MembersChange(Campaign* campaign);
+// How long appends stand still during planned changes and transfers.
+void Stall(Campaign* campaign);
 // Bit flips, truncations and removals of every file of a stopped replica.
 void Damage(Campaign* campaign);
 

@@ -54,7 +54,7 @@ Cluster::Cluster(Options options) : options_(std::move(options)) {
     options_.dir = NewDirectory("cluster");
     owns_dir_ = true;
   }
-  for (int i = 0; i < options_.replicas; ++i) {
+  for (int i = 0; i < options_.replicas + options_.spares; ++i) {
     Server server;
     do {
       server.port = FreePort();
@@ -112,6 +112,11 @@ void Cluster::KillAll() {
   for (int i = 0; i < size(); ++i) Kill(i);
 }
 
+void Cluster::Destroy(int replica) {
+  Kill(replica);
+  std::filesystem::remove_all(data_dir(replica));
+}
+
 int Cluster::Terminate(int replica) {
   process(replica)->Signal(SIGTERM);
   return process(replica)->Wait();
@@ -119,6 +124,12 @@ int Cluster::Terminate(int replica) {
 
 bool Cluster::running(int replica) {
   return process(replica) != nullptr && process(replica)->running();
+}
+
+std::vector<int> Cluster::Founders() const {
+  std::vector<int> founders;
+  for (int i = 0; i < options_.replicas; ++i) founders.push_back(i);
+  return founders;
 }
 
 std::string Cluster::endpoint(int replica) const {
@@ -141,10 +152,10 @@ void Cluster::PrintLogs() const {
 }
 
 absl::Status Cluster::StartAll() {
-  for (int i = 0; i < size(); ++i) {
+  for (int i = 0; i < options_.replicas; ++i) {
     if (!running(i)) Launch(i);
   }
-  for (int i = 0; i < size(); ++i) {
+  for (int i = 0; i < options_.replicas; ++i) {
     if (absl::Status status = AwaitServing(i); !status.ok()) return status;
   }
   return absl::OkStatus();
@@ -152,7 +163,7 @@ absl::Status Cluster::StartAll() {
 
 absl::Status Cluster::Form() {
   std::vector<std::string> arguments = {"--timeout=60s", "init"};
-  for (int i = 0; i < size(); ++i) arguments.push_back(endpoint(i));
+  for (int i = 0; i < options_.replicas; ++i) arguments.push_back(endpoint(i));
   const Finished init = Distlog(arguments);
   if (init.status == 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("init exited with ", init.status, ": ", init.err));
@@ -194,6 +205,17 @@ absl::StatusOr<Json> Cluster::Status(int replica) const {
   return ParseJson(status.out);
 }
 
+std::map<std::string, uint64_t> Cluster::MemberIds() const {
+  std::map<std::string, uint64_t> ids;
+  const Finished list = Distlog({"--timeout=30s", "--output=json", "member", "list"});
+  const absl::StatusOr<Json> json = ParseJson(list.out);
+  if (list.status != 0 || !json.ok()) return ids;
+  for (const Json& member : Objects(*json, "members")) {
+    ids[Text(member, "address")] = Number(member, "id");
+  }
+  return ids;
+}
+
 absl::StatusOr<int> Cluster::AwaitLeader() {
   int leader = -1;
   absl::StatusOr<Json> status;
@@ -232,9 +254,7 @@ uint64_t Cluster::LastPosition(int replica) const {
 }
 
 absl::StatusOr<uint64_t> Cluster::AwaitEqual(std::vector<int> replicas) {
-  if (replicas.empty()) {
-    for (int i = 0; i < size(); ++i) replicas.push_back(i);
-  }
+  if (replicas.empty()) replicas = Founders();
   const absl::StatusOr<int> leader = AwaitLeader();
   if (!leader.ok()) return leader.status();
   // A new leader's log ends where it must only when it has answered something of its own ballot.

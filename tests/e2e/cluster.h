@@ -3,6 +3,7 @@
 #ifndef DISTLOG_TESTS_E2E_CLUSTER_H_
 #define DISTLOG_TESTS_E2E_CLUSTER_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class Cluster {
  public:
   struct Options {
     int replicas = 3;
+    // Servers beyond those, which StartAll and Form leave alone.
+    int spares = 0;
     std::vector<std::string> server_flags;
     Binaries binaries;
     std::string dir;                     // Empty: a new one, removed at the end.
@@ -49,13 +52,16 @@ class Cluster {
   // Launch, and until it takes connections. The error has what it said if it ended instead.
   absl::Status Start(int replica, const std::vector<std::string>& flags = {});
   absl::Status AwaitServing(int replica);
-  void Kill(int replica);  // -9
-  void KillAll();          // All at the same moment.
+  void Kill(int replica);     // -9
+  void KillAll();             // All at the same moment.
+  void Destroy(int replica);  // -9, and its data directory is gone.
   // SIGTERM; the exit status.
   int Terminate(int replica);
   Process* process(int replica) { return servers_[replica].process.get(); }
   bool running(int replica);
 
+  // All but spares.
+  std::vector<int> Founders() const;
   int size() const { return static_cast<int>(servers_.size()); }
   int port(int replica) const { return servers_[replica].port; }
   std::string endpoint(int replica) const;
@@ -68,7 +74,7 @@ class Cluster {
 
   // ---- The cluster. ----
 
-  // Start of all, `init`, and a leader.
+  // Start of all but spares, `init`, and a leader.
   absl::Status StartAndForm();
   absl::Status StartAll();
   absl::Status Form();
@@ -79,12 +85,14 @@ class Cluster {
 
   // `status --output=json`. Any endpoint, or that of one replica.
   absl::StatusOr<Json> Status(int replica = -1) const;
+  // The ids of the members by their addresses, from `member list`; empty if nobody answers.
+  std::map<std::string, uint64_t> MemberIds() const;
   // Which of the running replicas leads, when one does and says so itself.
   absl::StatusOr<int> AwaitLeader();
   // "round.replica" that `replica` follows.
   std::string Ballot(int replica = -1) const;
-  // Until every one of `replicas` (all, if empty) has applied what the leader has; the last
-  // position.
+  // Until every one of `replicas` (all but spares, if empty) has applied what the leader has; the
+  // last position.
   absl::StatusOr<uint64_t> AwaitEqual(std::vector<int> replicas = {});
   // What the replica itself says of its last position; 0 if it does not answer.
   uint64_t LastPosition(int replica) const;

@@ -22,9 +22,10 @@ class EndToEnd : public testing::Test {
   }
 
   // A formed cluster with a leader.
-  void StartCluster(int replicas = 3, std::vector<std::string> server_flags = {}) {
+  void StartCluster(int replicas = 3, std::vector<std::string> server_flags = {}, int spares = 0) {
     Cluster::Options options = Cluster::Defaults(replicas);
     options.server_flags = std::move(server_flags);
+    options.spares = spares;
     cluster_ = std::make_unique<Cluster>(std::move(options));
     const absl::Status started = cluster_->StartAndForm();
     ASSERT_TRUE(started.ok()) << started;

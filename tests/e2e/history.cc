@@ -1,5 +1,7 @@
 #include "tests/e2e/history.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 
@@ -23,7 +25,26 @@ void History::Sent(const std::string& payload, uint64_t chain) {
 void History::Acknowledged(const std::string& payload, uint64_t position) {
   const std::lock_guard lock(mutex_);
   fates_.at(payload).position = position;
+  highest_ = std::max(highest_, position);
   ++acknowledged_;
+}
+
+uint64_t History::highest() const {
+  const std::lock_guard lock(mutex_);
+  return highest_;
+}
+
+void History::SawEnd(uint64_t before, uint64_t end) {
+  const std::lock_guard lock(mutex_);
+  ++reads_;
+  if (end >= before || !stale_read_.empty()) return;
+  stale_read_ = absl::StrCat("a read saw the log end at position ", end, " though position ",
+                             before, " had been acknowledged before it");
+}
+
+size_t History::reads() const {
+  const std::lock_guard lock(mutex_);
+  return reads_;
 }
 
 void History::NotDone(const std::string& payload) {
@@ -34,6 +55,7 @@ void History::NotDone(const std::string& payload) {
 
 absl::Status History::Check(const std::vector<ReadEntry>& log) const {
   const std::lock_guard lock(mutex_);
+  if (!stale_read_.empty()) return absl::DataLossError(stale_read_);
   std::unordered_map<std::string, uint64_t> seen;
   std::unordered_map<uint64_t, uint64_t> chains;
   uint64_t next = 1;

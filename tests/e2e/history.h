@@ -29,14 +29,20 @@ class History {
   // It is not in the log, and will never be.
   void NotDone(const std::string& payload);
 
+  // The highest position acknowledged so far.
+  uint64_t highest() const;
+  // A linearizable read that began when highest() was `before` saw the log end at `end`.
+  void SawEnd(uint64_t before, uint64_t end);
+
   // The first broken promise, if there is one: an acknowledged entry that is not at its position, a
   // payload that is there twice or that nobody sent, one that is certainly not there and is, a gap
-  // in the positions or in a chain.
+  // in the positions or in a chain, a read that missed what was acknowledged before it.
   absl::Status Check(const std::vector<ReadEntry>& log) const;
 
   size_t sent() const;
   size_t acknowledged() const;
   size_t not_done() const;
+  size_t reads() const;
 
  private:
   struct Fate {
@@ -51,6 +57,9 @@ class History {
   std::unordered_map<uint64_t, uint64_t> chains_;  // How many were sent.
   size_t acknowledged_ = 0;
   size_t not_done_ = 0;
+  uint64_t highest_ = 0;
+  size_t reads_ = 0;
+  std::string stale_read_;  // The first, in words.
 };
 
 }  // namespace distlog

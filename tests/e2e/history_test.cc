@@ -64,5 +64,14 @@ TEST_F(HistoryTest, SeesAnEntryThatWasToldToBeNotThere) {
   EXPECT_THAT(Verdict({{1, "a"}, {2, "b"}, {3, "lone"}}), HasSubstr("was told to be not"));
 }
 
+TEST_F(HistoryTest, SeesAReadThatMissesWhatWasAcknowledgedBeforeIt) {
+  const uint64_t before = history_.highest();
+  EXPECT_EQ(before, 2u);
+  history_.SawEnd(before, 2);
+  EXPECT_EQ(Verdict({{1, "a"}, {2, "b"}}), "");
+  history_.SawEnd(before, 1);
+  EXPECT_THAT(Verdict({{1, "a"}, {2, "b"}}), HasSubstr("a read saw the log end at position 1"));
+}
+
 }  // namespace
 }  // namespace distlog

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,6 +55,7 @@ Load::Load(const Options& options)
   for (int i = 0; i < options_.unary_clients; ++i) {
     threads_.emplace_back([this, i] { AppendOneByOne(i); });
   }
+  for (int i = 0; i < options_.readers; ++i) threads_.emplace_back([this] { ReadEnds(); });
 }
 
 Load::~Load() { Stop(); }
@@ -115,6 +117,16 @@ void Load::AppendOneByOne(int number) {
       history_->NotDone(payload);
     }
     if (options_.pause > absl::ZeroDuration()) absl::SleepFor(options_.pause);
+  }
+}
+
+void Load::ReadEnds() {
+  const std::unique_ptr<Client> client = ConnectTo(options_.endpoints, options_.timeout);
+  while (!stopping_) {
+    const uint64_t before = history_->highest();
+    const absl::StatusOr<v1::EndResponse> end = client->End();
+    if (end.ok()) history_->SawEnd(before, end->last_position());
+    absl::SleepFor(std::max(options_.pause, absl::Milliseconds(1)));
   }
 }
 

@@ -1,4 +1,4 @@
-// Clients that append all the time, and a history of what they were told.
+// Clients that append and read all the time, and a history of what they were told.
 
 #ifndef DISTLOG_TESTS_E2E_LOAD_H_
 #define DISTLOG_TESTS_E2E_LOAD_H_
@@ -27,6 +27,7 @@ class Load {
     std::string endpoints;  // As --endpoints takes them.
     int producers = 3;
     int unary_clients = 1;
+    int readers = 0;          // Ask for the end of the log, linearizably, again and again.
     size_t outstanding = 64;  // Of a producer.
     size_t max_bytes = 2000;  // Of a payload; most are much smaller.
     // Between two appends of a client, to keep the log short.
@@ -51,6 +52,7 @@ class Load {
  private:
   void Produce(int number);
   void AppendOneByOne(int number);
+  void ReadEnds();
   // Until something fails, or Stop.
   void RunProducer(int number, int generation, std::mt19937* random);
 

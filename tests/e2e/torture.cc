@@ -20,6 +20,7 @@ DEFINE_int32(stop_seconds, 60, "behind: how long a follower is stopped");
 DEFINE_int32(flips, 50, "damage: bit flips per file");
 DEFINE_int32(truncations, 20, "damage: truncations per file");
 DEFINE_double(bound_ms, 300, "failover: bound of the median");
+DEFINE_double(stall_ms, 100, "stall: bound of the medians");
 DEFINE_uint32(seed, 1, "of what is drawn");
 DEFINE_bool(unsafe_no_sync, false, "power_cut: servers that never sync, which must lose something");
 
@@ -28,10 +29,11 @@ int main(int argc, char** argv) {
   gflags::ParseCommandLineFlags(&argc, &argv, true);
   signal(SIGPIPE, SIG_IGN);
   const std::map<std::string, void (*)(distlog::Campaign*)> campaigns = {
-      {"behind", distlog::Behind},      {"damage", distlog::Damage},
-      {"failover", distlog::Failover},  {"fdatasync_kill", distlog::FdatasyncKill},
-      {"kill_all", distlog::KillAll},   {"leaders", distlog::Leaders},
-      {"power_cut", distlog::PowerCut}, {"single", distlog::Single},
+      {"behind", distlog::Behind},         {"damage", distlog::Damage},
+      {"failover", distlog::Failover},     {"fdatasync_kill", distlog::FdatasyncKill},
+      {"kill_all", distlog::KillAll},      {"leaders", distlog::Leaders},
+      {"members", distlog::MembersChange}, {"power_cut", distlog::PowerCut},
+      {"single", distlog::Single},         {"stall", distlog::Stall},
   };
   const auto campaign = campaigns.find(argc == 2 ? argv[1] : "");
   if (campaign == campaigns.end() || FLAGS_distlogd.empty() || FLAGS_distlog.empty() ||
@@ -51,6 +53,7 @@ int main(int argc, char** argv) {
   options.flips = FLAGS_flips;
   options.truncations = FLAGS_truncations;
   options.bound_ms = FLAGS_bound_ms;
+  options.stall_ms = FLAGS_stall_ms;
   options.seed = FLAGS_seed;
   options.unsafe_no_sync = FLAGS_unsafe_no_sync;
   distlog::Campaign run(options);
