@@ -63,7 +63,7 @@ std::string Headline(const Overview& overview) {
 
 std::vector<std::string> Row(const v1::MemberStatus& member, const Overview& overview) {
   std::vector<std::string> row = {absl::StrCat(member.id()), Escaped(member.address()),
-                                  RoleOf(member)};
+                                  RoleOf(member.voter())};
   if (!Reachable(member)) {
     row.push_back("unreachable");
     return row;
@@ -202,7 +202,9 @@ std::string StatusJson(const v1::StatusResponse& response,
   for (int i = 0; i < response.members_size(); ++i) {
     absl::StrAppend(&json, i == 0 ? "" : ",", MemberJson(response.members(i), overview));
   }
-  return absl::StrCat(json, "]}\n");
+  const v1::Operation* running = Running(operations);
+  return absl::StrCat(
+      json, "],\"operation\":", running == nullptr ? "null" : JsonOperation(*running), "}\n");
 }
 
 }  // namespace distlog::cli
