@@ -28,7 +28,8 @@ Checker::Checker(const paxos::Configuration& genesis, Slot window,
       window_(window),
       decisions_(genesis,
                  [this](ReplicaId replica, const std::string& what) { Fail(replica, what); }),
-      reads_(&decisions_) {}
+      reads_(&decisions_),
+      settled_version_(genesis.version) {}
 
 void Checker::Fail(ReplicaId replica, const std::string& what) {
   fail_(replica == paxos::kNoReplica ? what : Text("replica ", replica, ": ", what));
@@ -63,6 +64,8 @@ void Checker::Started(ReplicaId replica, const paxos::DurableState& recovered) {
   self.applied = 0;
   self.stored_through = 0;
   self.durable_mark = 0;
+  self.seen_version = 0;
+  self.leads.reset();
 }
 
 // What is recovered is what the disk was told, no less and no more.
@@ -331,6 +334,55 @@ void Checker::Stands(ReplicaId replica, const Ballot& promised, Slot chosen_thro
   self.durable_mark = durable_mark;
 }
 
+// ---- Configurations. ---------------------------------------------------------------------------
+
+// P7: each slot's configuration is the same wherever it is known.
+void Checker::Sees(ReplicaId replica, const View& view) {
+  Member& self = member(replica);
+  self.leads = view.leads;
+  const uint64_t version = view.configuration.version;
+  const Decisions::Electorate& truth = decisions_.ElectorateOf(self.chosen_through + 1);
+  const bool is_true = version == truth.configuration.version &&
+                       view.configuration_slot == truth.after &&
+                       (version == self.seen_version || view.configuration == truth.configuration);
+  if (!is_true) {
+    Fail(replica, Text("it takes configuration ", version, " of slot ", view.configuration_slot,
+                       " to be in force after slot ", self.chosen_through, ", but that is ",
+                       truth.configuration.version, " of slot ", truth.after));
+  }
+  self.seen_version = version;
+  if (view.is_settled) CheckSettled(replica, version, "it");
+  if (!view.has_left) return;
+  CheckSettled(replica, version, "who has left");
+  if (view.configuration.Find(replica) != nullptr) Fail(replica, "it has left, but is a member");
+}
+
+bool Checker::IsSettled(uint64_t version) {
+  for (uint64_t each = decisions_.newest_version(); each > settled_version_; --each) {
+    const Decisions::Electorate& electorate = *decisions_.OfVersion(each);
+    Mask holders = 0;
+    for (const auto& [id, member] : members_) {
+      const Image& disk = member.durable;
+      if (disk.stored >= electorate.after && disk.mark >= electorate.after) {
+        holders |= Decisions::Bit(id);
+      }
+    }
+    if (electorate.IsQuorum(holders)) settled_version_ = each;
+  }
+  return version <= settled_version_;
+}
+
+void Checker::CheckSettled(ReplicaId replica, uint64_t version, const char* where) {
+  if (version <= settled_version_ || IsSettled(version)) return;
+  Fail(replica, Text(where, " says that configuration ", version, " is settled, but no quorum of ",
+                     "its voters would recover its slot as chosen"));
+}
+
+void Checker::Destroyed(ReplicaId replica) {
+  Member& self = member(replica);
+  self.durable = self.written = Image();
+}
+
 // ---- Proposals and reads. ----------------------------------------------------------------------
 
 void Checker::Proposed(ReplicaId replica, Ticket ticket, const Value& value) {
@@ -355,7 +407,9 @@ void Checker::Resolved(ReplicaId replica, const Outcome& outcome) {
     return;
   }
   if (readable) {
-    auto wrong = reads_.CheckReadable(replica, ticket.beginning, outcome.slot);
+    const Member& self = member(replica);
+    auto wrong = reads_.CheckReadable(replica, ticket.beginning, outcome.slot, self.chosen_through,
+                                      self.leads);
     if (wrong.has_value()) Fail(replica, *wrong);
     CheckMark(replica, outcome.slot, "a readable outcome");
     return;
@@ -372,7 +426,9 @@ void Checker::Resolved(ReplicaId replica, const Outcome& outcome) {
   }
 }
 
+// Of C(s), or of the configuration that is settled since: then machines that have left may be gone.
 void Checker::CheckDisks() {
+  const Decisions::Electorate& settled = *decisions_.OfVersion(settled_version_);
   for (Slot slot = 1; slot <= decisions_.chosen_through(); ++slot) {
     const Held& chosen = *decisions_.Chosen(slot);
     Mask holders = 0;
@@ -387,7 +443,9 @@ void Checker::CheckDisks() {
                   ", but ", Decisions::Describe(chosen.value), " was chosen at ", chosen.ballot));
       }
     }
-    if (!decisions_.IsQuorumNowOrLater(slot, holders)) {
+    const Decisions::Electorate& keepers =
+        slot <= settled.after ? settled : decisions_.ElectorateOf(slot);
+    if (!keepers.IsQuorum(holders)) {
       fail_(Text("the value chosen in slot ", slot, " is no longer on the disks of a quorum"));
     }
   }

@@ -75,6 +75,8 @@ class CheckerTest : public ::testing::Test {
   }
   // Phase 1 at this ballot, with the promises of all others than `without`.
   void Prepare(const Ballot& ballot, ReplicaId without) {
+    Write(ballot.owner, PromiseRecord{ballot});
+    Say(ballot.owner, ballot.owner, paxos::Prepare{ballot, 1, 1});
     for (const ReplicaId id : {kOne, kTwo, kThree}) {
       if (id == without) continue;
       Write(id, PromiseRecord{ballot});
@@ -533,6 +535,7 @@ TEST_F(CheckerTest, WhatIsLostBeforeItWasDurableIsNoFault) {
 
 TEST_F(CheckerTest, ProposingWithoutAQuorumOfPromisesIsFound) {
   Write(kOne, PromiseRecord{By(1, kOne)});
+  Say(kOne, kOne, paxos::Prepare{By(1, kOne), 1, 1});
   Say(kOne, kOne, paxos::Promise{By(1, kOne), 1, 0, true, {}, 0});
   Say(kOne, kTwo, paxos::Accept{By(1, kOne), 1, {Text("a")}, 0, 1});
   ExpectWrong("no quorum has promised that ballot");
@@ -586,6 +589,25 @@ class NewConfigurationTest : public CheckerTest {
     next.next_replica_id = 6;
     configuration_ = MakeValue(next);
   }
+  static Ballot First() { return By(1, kOne); }
+  // 1 and 2 have it in slot 1.
+  void ChooseConfiguration() {
+    Write(kOne, Record(1, First(), configuration_));
+    Write(kTwo, Record(1, First(), configuration_));
+  }
+  // The replica holds it too, and would recover it as chosen.
+  void Learn(ReplicaId replica) {
+    if (replica > kTwo) Write(replica, Record(1, First(), configuration_));
+    Write(replica, paxos::MarkRecord{1});
+  }
+  // What a replica says of itself that knows it to be in force.
+  Checker::View View() const {
+    return {.configuration = *configuration_.configuration, .configuration_slot = 1};
+  }
+  void Know(ReplicaId replica) {
+    checker_.Chosen(replica, {1, First(), configuration_});
+    checker_.Stands(replica, First(), 1, 0, 0);
+  }
   Value configuration_;
 };
 
@@ -606,9 +628,125 @@ TEST_F(NewConfigurationTest, DecidesTheSlotsAfterItsOwn) {
 TEST_F(NewConfigurationTest, WhoHasLeftDoesNotPropose) {
   Write(kOne, Record(1, By(1, kOne), configuration_));
   Write(kTwo, Record(1, By(1, kOne), configuration_));
+  Learn(kTwo);
   Write(kTwo, PromiseRecord{By(2, kTwo)});
   Say(kTwo, kThree, paxos::Prepare{By(2, kTwo), 2, 2});
   ExpectWrong("it is no voter there");
+}
+
+TEST_F(NewConfigurationTest, WhoDoesNotKnowThatItHasLeftMayPropose) {
+  ChooseConfiguration();
+  Write(kTwo, PromiseRecord{By(2, kTwo)});
+  Say(kTwo, kThree, paxos::Prepare{By(2, kTwo), 1, 1});
+  EXPECT_THAT(wrong_, IsEmpty());
+}
+
+TEST_F(NewConfigurationTest, ItMayBeProposedInAnotherSlotToo) {
+  Write(kOne, Record(1, First(), configuration_));
+  Write(kTwo, Record(2, By(2, kTwo), configuration_));
+  EXPECT_THAT(wrong_, IsEmpty());
+}
+
+TEST_F(NewConfigurationTest, ProposingAboveItBeforeItsProposerKnowsItChosenIsFound) {
+  Prepare(First(), kThree);
+  ChooseConfiguration();
+  Say(kOne, kTwo, paxos::Accept{First(), 2, {Text("a")}, 0, 1});
+  ExpectWrong("leaves with chosen_through=0, above the configuration in slot 1");
+}
+
+TEST_F(NewConfigurationTest, ProposingInItWithoutAskingItsVotersIsFound) {
+  Prepare(By(1, kThree), kTwo);
+  Write(kOne, Record(1, By(1, kThree), configuration_));
+  Write(kThree, Record(1, By(1, kThree), configuration_));
+  Write(kThree, paxos::MarkRecord{1});
+  Say(kThree, ReplicaId{4}, paxos::Accept{By(1, kThree), 2, {Text("a")}, 1, 2});
+  ASSERT_EQ(wrong_.size(), 2u);
+  EXPECT_THAT(wrong_[0], HasSubstr("but its Prepare was of configuration 1"));
+  EXPECT_THAT(wrong_[1], HasSubstr("no quorum has promised that ballot"));
+}
+
+TEST_F(NewConfigurationTest, GoingOnInItWithAPrepareOfBeforeIsFound) {
+  ChooseConfiguration();
+  Learn(kThree);
+  Write(kThree, PromiseRecord{By(2, kThree)});
+  Say(kThree, ReplicaId{4}, paxos::Prepare{By(2, kThree), 1, 2});
+  ExpectWrong("which decides the slots after 1");
+}
+
+TEST_F(NewConfigurationTest, ActingInItBeforeItsMarkIsDurableIsFound) {
+  ChooseConfiguration();
+  Write(kThree, Record(1, First(), configuration_));
+  Write(kThree, PromiseRecord{By(2, kThree)});
+  Say(kThree, ReplicaId{4}, paxos::Prepare{By(2, kThree), 2, 2});
+  ExpectWrong("below the configuration in slot 1");
+}
+
+TEST_F(NewConfigurationTest, TakingAnotherOneToBeInForceIsFound) {
+  ChooseConfiguration();
+  Know(kThree);
+  checker_.Sees(kThree, View());
+  EXPECT_THAT(wrong_, IsEmpty());
+  paxos::Configuration other = *configuration_.configuration;
+  other.members[0].voter = false;
+  Know(kTwo);
+  checker_.Sees(kTwo, {.configuration = other, .configuration_slot = 1});
+  ExpectWrong("but that is 2 of slot 1");
+}
+
+TEST_F(NewConfigurationTest, CallingItSettledBeforeAQuorumOfItWouldRecoverItIsFound) {
+  ChooseConfiguration();
+  Learn(kThree);
+  Write(ReplicaId{4}, Record(1, First(), configuration_));  // Without the mark.
+  Say(kOne, kTwo, paxos::Heartbeat{.round = 1, .pair = {}, .settled_version = 2});
+  ExpectWrong("says that configuration 2 is settled");
+  wrong_.clear();
+  Learn(ReplicaId{5});
+  Say(kOne, kTwo, paxos::Heartbeat{.round = 1, .pair = {}, .settled_version = 2});
+  EXPECT_THAT(wrong_, IsEmpty());
+  EXPECT_EQ(checker_.settled_version(), 2u);
+}
+
+TEST_F(NewConfigurationTest, LeavingBeforeItIsSettledIsFound) {
+  ChooseConfiguration();
+  Learn(kOne);
+  Know(kOne);
+  checker_.Sees(
+      kOne,
+      {.configuration = *configuration_.configuration, .configuration_slot = 1, .has_left = true});
+  ExpectWrong("who has left says that configuration 2 is settled");
+}
+
+TEST_F(NewConfigurationTest, WhoHasLeftMayBeDestroyedOnceItIsSettled) {
+  ChooseConfiguration();
+  for (const uint64_t id : {3, 4}) Learn(ReplicaId{id});
+  Say(kThree, kTwo, paxos::Heartbeat{.round = 1, .pair = {}, .settled_version = 2});
+  for (const ReplicaId id : {kOne, kTwo}) checker_.Destroyed(id);
+  checker_.CheckDisks();
+  EXPECT_THAT(wrong_, IsEmpty());
+  checker_.Destroyed(kThree);
+  checker_.CheckDisks();
+  ExpectWrong("slot 1 is no longer on the disks of a quorum");
+}
+
+TEST_F(NewConfigurationTest, ReadingAcrossItIsFound) {
+  Prepare(First(), kThree);
+  Write(kOne, Record(1, First(), configuration_));  // Proposed, not chosen.
+  Say(kThree, kOne, paxos::ReadRequest{7});
+  Say(kOne, kTwo, paxos::Confirm{First(), 1, 0});
+  Say(kTwo, kOne, paxos::Confirmed{First(), 1});
+  Say(kOne, kThree, paxos::ReadReply{7, 0, {First(), 0}});
+  ExpectWrong("across the configuration in slot 1");
+}
+
+TEST_F(NewConfigurationTest, ARoundOfBeforeGrantsNoReadAfter) {
+  Say(kTwo, kThree, paxos::ReadRequest{7});
+  Write(kThree, PromiseRecord{By(1, kThree)});
+  Say(kThree, kTwo, paxos::Confirm{By(1, kThree), 1, 0});
+  Write(kOne, Record(1, By(1, kThree), configuration_));
+  Write(kThree, Record(1, By(1, kThree), configuration_));
+  Say(kOne, kThree, paxos::Confirmed{By(1, kThree), 1});
+  Say(kThree, kTwo, paxos::ReadReply{7, 1, {By(1, kThree), 1}});
+  ExpectWrong("no quorum has confirmed in a round begun after");
 }
 
 TEST_F(CheckerTest, SupplyingWhatIsNotDurableIsFound) {

@@ -31,8 +31,8 @@ Topology::Topology(size_t replicas, uint64_t seed)
     : world_(seed, false, false),
       genesis_(Genesis(replicas)),
       checker_(genesis_, paxos::kWindow, [this](const std::string& what) { world_.Fail(what); }),
-      elections_(genesis_, [this](const std::string& what) { world_.Fail(what); }),
-      coverage_(&world_),
+      elections_([this](const std::string& what) { world_.Fail(what); }),
+      coverage_(&world_, genesis_),
       network_(&world_, /*encoded=*/false,
                [this](const paxos::Envelope& envelope) { Deliver(envelope); }) {
   Network::Weather weather;
@@ -41,7 +41,7 @@ Topology::Topology(size_t replicas, uint64_t seed)
   for (const paxos::Member& member : genesis_.members) {
     Host::Options options;
     options.protocol.self = member.id;
-    options.genesis = genesis_;
+    options.address = member.address;
     options.clock.offset = world_.random.Between(Time(0), Time(std::chrono::hours(24)));
     Host::Callbacks callbacks;
     callbacks.send = [this](const paxos::Envelope& envelope) {
