@@ -182,8 +182,9 @@ void Checker::CheckAccepting(ReplicaId replica, const Image& image, const Accept
   if (held != nullptr && accepted.ballot < held->ballot) {
     Fail(replica, Text("slot ", slot, " is written at ", accepted.ballot, " after ", held->ballot));
   }
+  // (Held below the ballot at which it was chosen elsewhere, it may be.)
   if (held != nullptr && held->value != value && chosen != nullptr &&
-      held->value == chosen->value) {
+      held->value == chosen->value && held->ballot >= chosen->ballot) {
     Fail(replica, Text("slot ", slot, " holds the chosen value and is overwritten"));
   }
   const Slot mark = std::max(image.mark, record.chosen_through);

@@ -482,6 +482,15 @@ TEST_F(CheckerTest, AMarkBelowWhatWasAnsweredIsFound) {
   ExpectWrong("a ReadReply with mark 0");
 }
 
+// A deposed leader's value may still come over it, at a ballot below the one it was chosen at.
+TEST_F(CheckerTest, AValueHeldBelowTheBallotItIsChosenAtMayBeOverwritten) {
+  Write(kThree, Record(1, By(1, kOne), Text("a")));
+  Write(kOne, Record(1, By(3, kOne), Text("a")));
+  Write(kTwo, Record(1, By(3, kOne), Text("a")));
+  Write(kThree, Record(1, By(2, kTwo), Text("b")));
+  EXPECT_THAT(wrong_, IsEmpty());
+}
+
 TEST_F(CheckerTest, AChosenValueOverwrittenIsFoundAtOnceAndInTheEnd) {
   ChooseA();
   Write(kTwo, Record(1, By(3, kThree), Text("b")));

@@ -35,6 +35,15 @@ void Run::AskForChange() {
   Host* leader = LeadingHost();
   if (leader == nullptr || random.Chance(0.1)) leader = AnyHost();
   if (!leader->is_up()) return;
+  // Where it will be alone with it: another leader may come to another one before anybody hears.
+  if (plan_.leader_cuts > 0 && random.Chance(0.2)) {
+    CutLeader();
+    Later(random.LongTail(milliseconds(1), milliseconds(100)), [this, leader] {
+      if (!leader->is_up()) return;
+      leader->Reconfigure(NextAfter(leader->replica()->configuration(), leader->id()));
+    });
+    return;
+  }
   const Configuration current = leader->replica()->configuration();
   leader->Reconfigure(NextAfter(current, leader->id()));
   // Another operator wants something else, here or at who led before.
@@ -81,7 +90,8 @@ Configuration Run::NextAfter(const Configuration& current, ReplicaId leader) {
   };
   const bool has_learners = CountVoters(current) < current.members.size();
   const uint64_t wish = random.Below(12);
-  if (wish < 3 || (wish < 9 && wish >= 6 && !has_learners)) {  // Learners, who may come to replace all.
+  if (wish < 3 ||
+      (wish < 9 && wish >= 6 && !has_learners)) {  // Learners, who may come to replace all.
     for (uint64_t count = random.Between(1, 4); count > 0; --count) AddMember(false, &next);
   } else if (wish < 4) {
     AddMember(true, &next);
@@ -165,9 +175,8 @@ void Run::OnSettled(const Configuration& configuration) {
     }
     const std::vector<Host*> machines = machines_;
     for (Host* machine : machines) {
-      const bool has_left =
-          static_cast<uint64_t>(machine->id()) < configuration.next_replica_id &&
-          configuration.Find(machine->id()) == nullptr;
+      const bool has_left = static_cast<uint64_t>(machine->id()) < configuration.next_replica_id &&
+                            configuration.Find(machine->id()) == nullptr;
       if (!has_left || !world_.random.Chance(plan_.change_destroys)) continue;
       ++world_.counters.leavers_destroyed;
       Crash(machine);
