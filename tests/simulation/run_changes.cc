@@ -42,6 +42,7 @@ void Run::AskForChange() {
       if (!leader->is_up()) return;
       leader->Reconfigure(NextAfter(leader->replica()->configuration(), leader->id()));
     });
+    Later(random.LongTail(milliseconds(100), std::chrono::seconds(2)), [this] { AskForChange(); });
     return;
   }
   const Configuration current = leader->replica()->configuration();
