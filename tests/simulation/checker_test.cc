@@ -3,13 +3,12 @@
 
 #include "tests/simulation/checker.h"
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "wire/checksum.h"
+#include "tests/simulation/checker_fixture.h"
 #include "wire/value.h"
 
 namespace distlog::simulation {
@@ -27,69 +26,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr ReplicaId kOne{1};
-constexpr ReplicaId kTwo{2};
-constexpr ReplicaId kThree{3};
-
-paxos::Configuration Three() {
-  paxos::Configuration genesis;
-  genesis.version = 1;
-  genesis.next_replica_id = 4;
-  for (uint64_t id = 1; id <= 3; ++id) {
-    genesis.members.push_back({ReplicaId{id}, {0, id}, "replica:" + std::to_string(id), true});
-  }
-  return genesis;
-}
-
-Value Text(const std::string& text) {
-  Value value;
-  value.kind = Value::Kind::kBatch;
-  value.payload = std::make_shared<const std::string>(text);
-  value.checksum = Checksum(text);
-  return value;
-}
-
-class CheckerTest : public ::testing::Test {
+class CheckerTest : public CheckerFixture {
  protected:
-  CheckerTest()
-      : checker_(Three(), 4, [this](const std::string& what) { wrong_.push_back(what); }) {
-    for (const ReplicaId id : {kOne, kTwo, kThree}) checker_.Started(id, {});
-  }
-  static Ballot By(uint64_t round, ReplicaId owner) { return {round, owner}; }
-  static AcceptRecord Record(Slot slot, const Ballot& ballot, const Value& value, Slot chosen = 0) {
-    return {{slot, ballot, value}, chosen};
-  }
-  void Write(ReplicaId replica, const paxos::Record& record) {
-    checker_.Written(replica, record);
-    checker_.Durable(replica, record);
-  }
-  // Slot 1 holds "a", chosen at 1.1 by 1 and 2.
-  void ChooseA() {
-    Write(kOne, Record(1, By(1, kOne), Text("a")));
-    Write(kTwo, Record(1, By(1, kOne), Text("a")));
-  }
-  void Say(ReplicaId from, ReplicaId to, paxos::Message message) {
-    const paxos::Envelope envelope{from, to, std::move(message)};
-    checker_.Emitted(envelope);
-    checker_.Left(envelope);
-  }
-  // Phase 1 at this ballot, with the promises of all others than `without`.
-  void Prepare(const Ballot& ballot, ReplicaId without) {
-    Write(ballot.owner, PromiseRecord{ballot});
-    Say(ballot.owner, ballot.owner, paxos::Prepare{ballot, 1, 1});
-    for (const ReplicaId id : {kOne, kTwo, kThree}) {
-      if (id == without) continue;
-      Write(id, PromiseRecord{ballot});
-      paxos::Promise promise{ballot, 9, 0, true, {}, 0};  // From slot 9 on, nothing is held.
-      Say(id, ballot.owner, promise);
-    }
-  }
-  // `value` is chosen in the slot, and given to every replica to apply.
-  void Choose(Slot slot, const Value& value) {
-    Write(kOne, Record(slot, By(1, kOne), value));
-    Write(kTwo, Record(slot, By(1, kOne), value));
-    for (const ReplicaId id : {kOne, kTwo, kThree}) checker_.Chosen(id, {slot, By(1, kOne), value});
-  }
   // Applies `batch`, with these results of its appends, at replica 1.
   void Apply(const v1::Batch& batch, std::vector<AppendResult> results) {
     const Slot slot = ++applied_;
@@ -130,15 +68,7 @@ class CheckerTest : public ::testing::Test {
     result.actual = actual;
     return result;
   }
-  void ExpectWrong(const std::string& part) { EXPECT_THAT(wrong_, ElementsAre(HasSubstr(part))); }
-  // Where what was done breaks several rules.
-  void ExpectWrongFirst(const std::string& part) {
-    ASSERT_THAT(wrong_, ::testing::Not(IsEmpty()));
-    EXPECT_THAT(wrong_.front(), HasSubstr(part));
-  }
 
-  std::vector<std::string> wrong_;
-  Checker checker_;
   Slot applied_ = 0;
   uint64_t batches_ = 0;
 };
@@ -583,179 +513,6 @@ TEST_F(CheckerTest, AConfigurationThatWasNotChosenIsNotSpokenOf) {
   Write(kOne, PromiseRecord{By(1, kOne)});
   Say(kOne, kTwo, paxos::Prepare{By(1, kOne), 1, 2});
   ExpectWrong("speaks of configuration 2");
-}
-
-class NewConfigurationTest : public CheckerTest {
- protected:
-  // 3, 4 and 5 are to follow 1, 2 and 3.
-  NewConfigurationTest() {
-    paxos::Configuration next = Three();
-    next.version = 2;
-    next.members.erase(next.members.begin(), next.members.begin() + 2);
-    for (uint64_t id : {4, 5}) {
-      next.members.push_back({ReplicaId{id}, {0, id}, "replica:" + std::to_string(id), true});
-    }
-    next.next_replica_id = 6;
-    configuration_ = MakeValue(next);
-  }
-  static Ballot First() { return By(1, kOne); }
-  // 1 and 2 have it in slot 1.
-  void ChooseConfiguration() {
-    Write(kOne, Record(1, First(), configuration_));
-    Write(kTwo, Record(1, First(), configuration_));
-  }
-  // The replica holds it too, and would recover it as chosen.
-  void Learn(ReplicaId replica) {
-    if (replica > kTwo) Write(replica, Record(1, First(), configuration_));
-    Write(replica, paxos::MarkRecord{1});
-  }
-  // What a replica says of itself that knows it to be in force.
-  Checker::View View() const {
-    return {.configuration = *configuration_.configuration, .configuration_slot = 1};
-  }
-  void Know(ReplicaId replica) {
-    checker_.Chosen(replica, {1, First(), configuration_});
-    checker_.Stands(replica, First(), 1, 0, 0);
-  }
-  Value configuration_;
-};
-
-TEST_F(NewConfigurationTest, DecidesTheSlotsAfterItsOwn) {
-  Write(kOne, Record(1, By(1, kOne), configuration_));
-  Write(kOne, Record(2, By(1, kOne), Text("a")));
-  EXPECT_THAT(wrong_, ElementsAre(HasSubstr("above the configuration in slot 1")));
-  wrong_.clear();
-  Write(kTwo, Record(1, By(1, kOne), configuration_));
-  Write(kTwo, Record(2, By(1, kOne), Text("a")));
-  EXPECT_EQ(checker_.chosen_through(), 1u);  // Its own slot by the old quorum, the next not.
-  Write(kThree, Record(2, By(2, kThree), Text("b")));
-  Write(ReplicaId{4}, Record(2, By(2, kThree), Text("b")));
-  EXPECT_EQ(checker_.chosen_through(), 2u);
-  EXPECT_THAT(wrong_, IsEmpty());
-}
-
-TEST_F(NewConfigurationTest, WhoHasLeftDoesNotPropose) {
-  Write(kOne, Record(1, By(1, kOne), configuration_));
-  Write(kTwo, Record(1, By(1, kOne), configuration_));
-  Learn(kTwo);
-  Write(kTwo, PromiseRecord{By(2, kTwo)});
-  Say(kTwo, kThree, paxos::Prepare{By(2, kTwo), 2, 2});
-  ExpectWrong("it is no voter there");
-}
-
-TEST_F(NewConfigurationTest, WhoDoesNotKnowThatItHasLeftMayPropose) {
-  ChooseConfiguration();
-  Write(kTwo, PromiseRecord{By(2, kTwo)});
-  Say(kTwo, kThree, paxos::Prepare{By(2, kTwo), 1, 1});
-  EXPECT_THAT(wrong_, IsEmpty());
-}
-
-TEST_F(NewConfigurationTest, ItMayBeProposedInAnotherSlotToo) {
-  Write(kOne, Record(1, First(), configuration_));
-  Write(kTwo, Record(2, By(2, kTwo), configuration_));
-  EXPECT_THAT(wrong_, IsEmpty());
-}
-
-TEST_F(NewConfigurationTest, ProposingAboveItBeforeItsProposerKnowsItChosenIsFound) {
-  Prepare(First(), kThree);
-  ChooseConfiguration();
-  Say(kOne, kTwo, paxos::Accept{First(), 2, {Text("a")}, 0, 1});
-  ExpectWrong("leaves with chosen_through=0, above the configuration in slot 1");
-}
-
-TEST_F(NewConfigurationTest, ProposingInItWithoutAskingItsVotersIsFound) {
-  Prepare(By(1, kThree), kTwo);
-  Write(kOne, Record(1, By(1, kThree), configuration_));
-  Write(kThree, Record(1, By(1, kThree), configuration_));
-  Write(kThree, paxos::MarkRecord{1});
-  Say(kThree, ReplicaId{4}, paxos::Accept{By(1, kThree), 2, {Text("a")}, 1, 2});
-  ASSERT_EQ(wrong_.size(), 2u);
-  EXPECT_THAT(wrong_[0], HasSubstr("but its Prepare was of configuration 1"));
-  EXPECT_THAT(wrong_[1], HasSubstr("no quorum has promised that ballot"));
-}
-
-TEST_F(NewConfigurationTest, GoingOnInItWithAPrepareOfBeforeIsFound) {
-  ChooseConfiguration();
-  Learn(kThree);
-  Write(kThree, PromiseRecord{By(2, kThree)});
-  Say(kThree, ReplicaId{4}, paxos::Prepare{By(2, kThree), 1, 2});
-  ExpectWrong("which decides the slots after 1");
-}
-
-TEST_F(NewConfigurationTest, ActingInItBeforeItsMarkIsDurableIsFound) {
-  ChooseConfiguration();
-  Write(kThree, Record(1, First(), configuration_));
-  Write(kThree, PromiseRecord{By(2, kThree)});
-  Say(kThree, ReplicaId{4}, paxos::Prepare{By(2, kThree), 2, 2});
-  ExpectWrong("below the configuration in slot 1");
-}
-
-TEST_F(NewConfigurationTest, TakingAnotherOneToBeInForceIsFound) {
-  ChooseConfiguration();
-  Know(kThree);
-  checker_.Sees(kThree, View());
-  EXPECT_THAT(wrong_, IsEmpty());
-  paxos::Configuration other = *configuration_.configuration;
-  other.members[0].voter = false;
-  Know(kTwo);
-  checker_.Sees(kTwo, {.configuration = other, .configuration_slot = 1});
-  ExpectWrong("but that is 2 of slot 1");
-}
-
-TEST_F(NewConfigurationTest, CallingItSettledBeforeAQuorumOfItWouldRecoverItIsFound) {
-  ChooseConfiguration();
-  Learn(kThree);
-  Write(ReplicaId{4}, Record(1, First(), configuration_));  // Without the mark.
-  Say(kOne, kTwo, paxos::Heartbeat{.round = 1, .pair = {}, .settled_version = 2});
-  ExpectWrong("says that configuration 2 is settled");
-  wrong_.clear();
-  Learn(ReplicaId{5});
-  Say(kOne, kTwo, paxos::Heartbeat{.round = 1, .pair = {}, .settled_version = 2});
-  EXPECT_THAT(wrong_, IsEmpty());
-  EXPECT_EQ(checker_.settled_version(), 2u);
-}
-
-TEST_F(NewConfigurationTest, LeavingBeforeItIsSettledIsFound) {
-  ChooseConfiguration();
-  Learn(kOne);
-  Know(kOne);
-  checker_.Sees(
-      kOne,
-      {.configuration = *configuration_.configuration, .configuration_slot = 1, .has_left = true});
-  ExpectWrong("who has left says that configuration 2 is settled");
-}
-
-TEST_F(NewConfigurationTest, WhoHasLeftMayBeDestroyedOnceItIsSettled) {
-  ChooseConfiguration();
-  for (const uint64_t id : {3, 4}) Learn(ReplicaId{id});
-  Say(kThree, kTwo, paxos::Heartbeat{.round = 1, .pair = {}, .settled_version = 2});
-  for (const ReplicaId id : {kOne, kTwo}) checker_.Destroyed(id);
-  checker_.CheckDisks();
-  EXPECT_THAT(wrong_, IsEmpty());
-  checker_.Destroyed(kThree);
-  checker_.CheckDisks();
-  ExpectWrong("slot 1 is no longer on the disks of a quorum");
-}
-
-TEST_F(NewConfigurationTest, ReadingAcrossItIsFound) {
-  Prepare(First(), kThree);
-  Write(kOne, Record(1, First(), configuration_));  // Proposed, not chosen.
-  Say(kThree, kOne, paxos::ReadRequest{7});
-  Say(kOne, kTwo, paxos::Confirm{First(), 1, 0});
-  Say(kTwo, kOne, paxos::Confirmed{First(), 1});
-  Say(kOne, kThree, paxos::ReadReply{7, 0, {First(), 0}});
-  ExpectWrong("across the configuration in slot 1");
-}
-
-TEST_F(NewConfigurationTest, ARoundOfBeforeGrantsNoReadAfter) {
-  Say(kTwo, kThree, paxos::ReadRequest{7});
-  Write(kThree, PromiseRecord{By(1, kThree)});
-  Say(kThree, kTwo, paxos::Confirm{By(1, kThree), 1, 0});
-  Write(kOne, Record(1, By(1, kThree), configuration_));
-  Write(kThree, Record(1, By(1, kThree), configuration_));
-  Say(kOne, kThree, paxos::Confirmed{By(1, kThree), 1});
-  Say(kThree, kTwo, paxos::ReadReply{7, 1, {By(1, kThree), 1}});
-  ExpectWrong("no quorum has confirmed in a round begun after");
 }
 
 TEST_F(CheckerTest, SupplyingWhatIsNotDurableIsFound) {
