@@ -48,9 +48,12 @@ const std::vector<Mutation>& AllMutations() {
           break;
         // An answer has to outlive a renewal, and to be needed for the quorum.
         case Break::kCountStaleAccepted:
-          add(each.mistake, 400,
-              "has_faults=1 replicas=5 learners=0 changes=0 in_order=0 max_delay_ns=150000000 "
-              "heartbeat_interval_ns=20000000 duplication=0.2 loss=0.05 leader_cuts=2");
+          add(each.mistake, 200,
+              "has_faults=1 liveness=0 replicas=5 learners=0 changes=0 clients=6 "
+              "max_think_ns=5000000 message_bytes=1000 window=16 window_bytes=1048576 "
+              "heartbeat_interval_ns=20000000 in_order=0 max_delay_ns=200000000 duplication=0.3 "
+              "loss=0.1 leader_cuts=6 link_cuts=1 crashes=0 crashes_of_all=0 pauses=0 "
+              "disk_stalls=0 slow_disks=0 full_disks=0");
           break;
         default:
           add(each.mistake, 400);
