@@ -2,6 +2,8 @@
 // any set of voters follows any other in one step, and that the old ones are needed no more when
 // the change is settled.
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 #include "paxos/replica.h"
 #include "paxos/test_cluster.h"
@@ -216,6 +218,30 @@ TEST_F(MembershipTest, AReplicaThatIsGoneIsNoPartOfACaughtUpQuorum) {
   std::set<int> voters{static_cast<int>(static_cast<uint64_t>(leader_)),
                        static_cast<int>(static_cast<uint64_t>(dead))};
   EXPECT_EQ(cluster_.at(leader_).CanReconfigure(Next(voters)), kNoQuorum);
+}
+
+TEST_F(MembershipTest, PhaseOneInTheNewConfigurationIsNotSaidAgainBeforeItsMarkIsDurable) {
+  Replica leader = cluster_.at(leader_);
+  const ReplicaId other = leader_ == k1 ? k2 : k1;
+  const Time now = leader.deadline();
+  Effects proposed;
+  leader.Step(now, Propose{Ticket(1), paxos::Change(Next({1, 2, 3}, {4}))}, &proposed);
+  leader.Step(now, WriteFinished{proposed.last_record}, &proposed);
+  Effects chosen;
+  for (const ReplicaId from : {leader_, other}) {
+    leader.Step(now, Receive{{from, leader_, Accepted{*leader.claimed(), 1, 1}}}, &chosen);
+  }
+  ASSERT_EQ(leader.configuration_slot(), 1u);
+  const auto says_prepare = [&] {
+    Effects effects;
+    leader.Step(now, PeerConnected{other}, &effects);
+    return std::any_of(effects.send.begin(), effects.send.end(), [](const Envelope& envelope) {
+      return std::holds_alternative<Prepare>(envelope.message);
+    });
+  };
+  EXPECT_FALSE(says_prepare());
+  leader.Step(now, WriteFinished{chosen.last_record}, &chosen);
+  EXPECT_TRUE(says_prepare());
 }
 
 TEST_F(MembershipTest, AChangeIsNotSettledBeforeAQuorumOfTheNewVotersHasTheMark) {

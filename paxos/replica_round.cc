@@ -126,7 +126,9 @@ std::vector<Slot> Replica::ResendTo(ReplicaId peer, Time before, Effects* effect
   const Member* member = configuration().Find(peer);
   if (!proposer_ || member == nullptr || !IsAsked(*member)) return {};
   if (proposer_->phase() == Proposer::Phase::kPreparing) {
-    const bool said = writes_.durable_promised() >= proposer_->ballot();
+    // What the first one waited for: its own promise, and the mark of what it prepares in (B5).
+    const bool said = writes_.durable_promised() >= proposer_->ballot() &&
+                      writes_.durable_mark() >= configuration_slot();
     if (said && !proposer_->HasPromised(peer)) {
       Send(peer, Prepare{proposer_->ballot(), proposer_->from(), configuration().version}, effects);
     }

@@ -58,6 +58,17 @@ class Checker {
   // What the replica says of itself after a Step.
   void Stands(paxos::ReplicaId replica, const paxos::Ballot& promised, paxos::Slot chosen_through,
               paxos::Slot stored_through, paxos::Slot durable_mark);
+  // ... and of the cluster. To be told after Stands.
+  struct View {
+    const paxos::Configuration& configuration;  // In force, ...
+    paxos::Slot configuration_slot = 0;         // ... since there.
+    bool is_settled = false;
+    bool has_left = false;
+    std::optional<paxos::Ballot> leads = std::nullopt;
+  };
+  void Sees(paxos::ReplicaId replica, const View& view);
+  // Its machine is gone, with its disk. It never comes back.
+  void Destroyed(paxos::ReplicaId replica);
 
   // ---- Proposals and reads. ----
 
@@ -70,6 +81,9 @@ class Checker {
   // ---- What is true. ----
 
   paxos::Slot chosen_through() const { return decisions_.chosen_through(); }
+  const Decisions& decisions() const { return decisions_; }
+  // The newest configuration that somebody rightly said is settled.
+  uint64_t settled_version() const { return settled_version_; }
   // The entries at positions 1, 2, ... of the chosen prefix, as far as anybody applied it.
   const std::vector<std::string>& log() const { return positions_.log(); }
   // How often a slot's value was proposed again at another ballot.
@@ -106,6 +120,8 @@ class Checker {
     paxos::Slot chosen_through = 0;
     paxos::Slot stored_through = 0;
     paxos::Slot durable_mark = 0;
+    uint64_t seen_version = 0;  // Of the configuration that it saw in force last.
+    std::optional<paxos::Ballot> leads;
   };
   struct Ticketed {
     std::optional<Decisions::ValueId> proposal;  // Else a read.
@@ -123,13 +139,19 @@ class Checker {
   void CheckCovered(paxos::ReplicaId replica, const Image& image, paxos::Slot mark,
                     const char* where);
   void CheckPromise(paxos::ReplicaId from, const paxos::Promise& promise);
+  // B5: whether a quorum of the voters of this configuration, or of a later one, would recover the
+  // whole prefix through its slot as chosen.
+  bool IsSettled(uint64_t version);
+  void CheckSettled(paxos::ReplicaId replica, uint64_t version, const char* where);
 
   // ---- What leaves (checker_messages.cc). ----
   void NoteUse(paxos::ReplicaId replica, const paxos::Ballot& ballot);
   void CheckPromised(paxos::ReplicaId from, const paxos::Ballot& ballot, const char* where);
   void CheckPair(paxos::ReplicaId from, const paxos::Pair& pair, const char* where);
   void CheckVersion(paxos::ReplicaId from, uint64_t version, const char* where);
-  void CheckVoter(paxos::ReplicaId from, paxos::Slot slot, const char* where);
+  void CheckElectorate(paxos::ReplicaId from, uint64_t version, paxos::Slot slot,
+                       const char* where);
+  void CheckConfigurationMark(paxos::ReplicaId from, paxos::Slot chosen_through, const char* where);
   void CheckLeft(const paxos::Envelope& envelope, const paxos::Prepare& m);
   void CheckLeft(const paxos::Envelope& envelope, const paxos::Promise& m);
   void CheckLeft(const paxos::Envelope& envelope, const paxos::Accept& m);
@@ -156,7 +178,9 @@ class Checker {
   Reads reads_;
 
   std::map<paxos::Ballot, uint64_t> used_in_run_;
-  std::map<paxos::Ballot, Mask> promisers_;  // Whose whole Promise of it has left.
+  std::map<paxos::Ballot, Mask> promisers_;             // Whose whole Promise of it has left.
+  std::map<paxos::Ballot, uint64_t> prepared_version_;  // That its newest Prepare named.
+  uint64_t settled_version_ = 0;
   std::map<std::pair<paxos::ReplicaId, paxos::Ticket>, Ticketed> tickets_;
 };
 

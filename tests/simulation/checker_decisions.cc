@@ -48,7 +48,7 @@ bool TakesEffectAfter(const Configuration& current, const Configuration& next) {
 
 Decisions::Decisions(const Configuration& genesis, Fail fail) : fail_(std::move(fail)), slots_(1) {
   values_.emplace_back();
-  electorates_.push_back({0, Ballot(), genesis, VotersOf(genesis)});
+  electorates_.push_back({0, Ballot(), Ballot(), genesis, VotersOf(genesis)});
 }
 
 Decisions::ValueId Decisions::Identify(const Value& value) {
@@ -83,19 +83,21 @@ const Decisions::Electorate& Decisions::ElectorateOf(Slot slot) const {
   return *it;
 }
 
-bool Decisions::IsQuorum(Slot slot, Mask mask) const {
-  return IsMajority(ElectorateOf(slot).voters, mask);
+bool Decisions::Electorate::IsQuorum(Mask mask) const { return IsMajority(voters, mask); }
+
+const Decisions::Electorate* Decisions::OfVersion(uint64_t version) const {
+  const uint64_t first = electorates_.front().configuration.version;
+  return version < first || version > newest_version() ? nullptr : &electorates_[version - first];
 }
 
-bool Decisions::IsVoter(Slot slot, ReplicaId replica) const {
-  return (ElectorateOf(slot).voters & Bit(replica)) != 0;
+Slot Decisions::BarrierOf(const Ballot& ballot) const {
+  const auto barrier = barrier_.find(ballot);
+  return barrier == barrier_.end() ? 0 : barrier->second;
 }
 
-bool Decisions::IsQuorumNowOrLater(Slot slot, Mask mask) const {
-  if (IsQuorum(slot, mask)) return true;
-  return std::any_of(electorates_.begin(), electorates_.end(), [&](const Electorate& each) {
-    return each.after >= slot && IsMajority(each.voters, mask);
-  });
+bool Decisions::HasPendingConfiguration() const {
+  return std::any_of(barrier_.begin(), barrier_.end(),
+                     [this](const auto& barrier) { return barrier.second > chosen_through_; });
 }
 
 // ---- What is proposed. -------------------------------------------------------------------------
@@ -117,8 +119,9 @@ void Decisions::NoteProposal(ReplicaId replica, Slot slot, const Ballot& ballot,
           Text("slot ", slot, " has ", Describe(history.chosen->value), " chosen at ",
                history.chosen->ballot, ", but ", Describe(id), " is proposed at ", ballot));
   }
-  CheckBarrier(replica, slot, ballot, value.kind == Value::Kind::kConfiguration);
-  if (id == 0) return;
+  const bool is_configuration = value.kind == Value::Kind::kConfiguration;
+  CheckBarrier(replica, slot, ballot, is_configuration);
+  if (id == 0 || is_configuration) return;
   const auto [where, first] = slot_of_.emplace(id, slot);
   if (where->second != slot) {
     fail_(replica,
@@ -155,7 +158,7 @@ void Decisions::NoteDurable(ReplicaId replica, Slot slot, const Held& held) {
   Mask& mask = At(slot).accepted[held.ballot];
   mask |= Bit(replica);
   const Electorate& who = ElectorateOf(slot);
-  if (held.ballot >= who.since && IsMajority(who.voters, mask)) NoteChosen(slot, held);
+  if (held.ballot >= who.since && who.IsQuorum(mask)) NoteChosen(slot, held);
 }
 
 void Decisions::NoteChosen(Slot slot, const Held& held) {
@@ -184,21 +187,28 @@ void Decisions::NoteChosen(Slot slot, const Held& held) {
     const Held& next = *slots_[chosen_through_].chosen;
     const Value& value = values_[next.value];
     if (value.kind == Value::Kind::kConfiguration && value.configuration != nullptr) {
-      NoteConfiguration(chosen_through_, next.ballot, *value.configuration);
+      NoteConfiguration(chosen_through_, next, *value.configuration);
     }
   }
 }
 
-void Decisions::NoteConfiguration(Slot slot, const Ballot& ballot,
-                                  const Configuration& configuration) {
-  if (!TakesEffectAfter(electorates_.back().configuration, configuration)) return;
-  electorates_.push_back({slot, ballot, configuration, VotersOf(configuration)});
+void Decisions::NoteConfiguration(Slot slot, const Held& held, const Configuration& configuration) {
+  if (!TakesEffectAfter(electorates_.back().configuration, configuration)) {
+    ++without_effect_;
+    return;
+  }
+  Ballot first_proposed = held.ballot;
+  for (const auto& [ballot, value] : slots_[slot].proposed) {
+    if (value == held.value) first_proposed = std::min(first_proposed, ballot);
+  }
+  electorates_.push_back(
+      {slot, held.ballot, first_proposed, configuration, VotersOf(configuration)});
   // What looked chosen above was counted among others.
   for (Slot above = slot + 1; above < slots_.size(); ++above) {
     SlotHistory& history = slots_[above];
     history.chosen.reset();
     for (const auto& [accepted_at, mask] : history.accepted) {
-      if (accepted_at < ballot || !IsMajority(electorates_.back().voters, mask)) continue;
+      if (accepted_at < held.ballot || !electorates_.back().IsQuorum(mask)) continue;
       history.chosen = Held{accepted_at, history.proposed.find(accepted_at)->second};
       break;
     }
@@ -206,6 +216,7 @@ void Decisions::NoteConfiguration(Slot slot, const Ballot& ballot,
 }
 
 void Decisions::NoteNotChosen(ReplicaId replica, ValueId value) {
+  if (values_[value].kind == Value::Kind::kConfiguration) return;
   not_chosen_[value] = replica;
   const auto where = slot_of_.find(value);
   if (where == slot_of_.end()) return;

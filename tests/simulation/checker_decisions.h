@@ -41,7 +41,8 @@ class Decisions {
                     const paxos::Value& value);
   // The replica's disk holds it.
   void NoteDurable(paxos::ReplicaId replica, paxos::Slot slot, const Held& held);
-  // It says that the value is not in the log, now or ever.
+  // It says that the value is not in the log, now or ever. (A configuration may be asked for again,
+  // and then is.)
   void NoteNotChosen(paxos::ReplicaId replica, ValueId value);
 
   // ---- What is true. ----
@@ -61,12 +62,32 @@ class Decisions {
   static Mask Bit(paxos::ReplicaId replica) { return Mask{1} << static_cast<uint64_t>(replica); }
   static constexpr uint64_t kMaxReplicaId = 63;
 
-  // Of the voters that decide the slot, as far as is chosen. Learners and strangers do not count.
-  bool IsQuorum(paxos::Slot slot, Mask mask) const;
-  bool IsVoter(paxos::Slot slot, paxos::ReplicaId replica) const;
-  // The same, for any of the configurations from this slot's on.
-  bool IsQuorumNowOrLater(paxos::Slot slot, Mask mask) const;
+  // A configuration in force: it decides the slots after `after`, through that of the next one.
+  struct Electorate {
+    paxos::Slot after = 0;
+    paxos::Ballot since;           // Chosen at; nothing below it is chosen above `after`.
+    paxos::Ballot first_proposed;  // It may have been proposed again before it was chosen.
+    paxos::Configuration configuration;
+    Mask voters = 0;
+
+    // Of its voters. Learners and strangers do not count.
+    bool IsQuorum(Mask mask) const;
+    bool IsVoter(paxos::ReplicaId replica) const { return (voters & Bit(replica)) != 0; }
+  };
+  // In force at the slot, as far as is chosen.
+  const Electorate& ElectorateOf(paxos::Slot slot) const;
+  // Null: nothing of that version was ever in force.
+  const Electorate* OfVersion(uint64_t version) const;
+  // By version; the genesis first.
+  const std::vector<Electorate>& electorates() const { return electorates_; }
   uint64_t newest_version() const { return electorates_.back().configuration.version; }
+
+  // The slot of the newest configuration that was proposed at this ballot; 0: none.
+  paxos::Slot BarrierOf(const paxos::Ballot& ballot) const;
+  // Whether some configuration was proposed, at any ballot, in a slot that is not chosen.
+  bool HasPendingConfiguration() const;
+  // How many chosen configurations had no effect (B2).
+  uint64_t without_effect() const { return without_effect_; }
 
  private:
   struct SlotHistory {
@@ -74,18 +95,10 @@ class Decisions {
     std::map<paxos::Ballot, Mask> accepted;
     std::optional<Held> chosen;
   };
-  // Who decides the slots after `after`, through that of the next one.
-  struct Electorate {
-    paxos::Slot after = 0;
-    paxos::Ballot since;  // Chosen at; nothing below it is chosen above `after`.
-    paxos::Configuration configuration;
-    Mask voters = 0;
-  };
 
   SlotHistory& At(paxos::Slot slot);
-  const Electorate& ElectorateOf(paxos::Slot slot) const;
   void NoteChosen(paxos::Slot slot, const Held& held);
-  void NoteConfiguration(paxos::Slot slot, const paxos::Ballot& ballot,
+  void NoteConfiguration(paxos::Slot slot, const Held& held,
                          const paxos::Configuration& configuration);
   void CheckBarrier(paxos::ReplicaId replica, paxos::Slot slot, const paxos::Ballot& ballot,
                     bool is_configuration);
@@ -93,7 +106,8 @@ class Decisions {
   Fail fail_;
   std::vector<SlotHistory> slots_;
   paxos::Slot chosen_through_ = 0;
-  std::vector<Electorate> electorates_;  // By slot; the genesis first.
+  std::vector<Electorate> electorates_;
+  uint64_t without_effect_ = 0;
 
   std::vector<paxos::Value> values_;
   std::unordered_multimap<uint64_t, ValueId> by_checksum_;

@@ -1,5 +1,6 @@
 // What may leave a replica, message by message.
 
+#include <algorithm>
 #include <variant>
 
 #include "tests/simulation/checker.h"
@@ -51,10 +52,27 @@ void Checker::CheckVersion(ReplicaId from, uint64_t version, const char* where) 
   }
 }
 
-// P7: learners and strangers do not propose.
-void Checker::CheckVoter(ReplicaId from, Slot slot, const char* where) {
-  if (!decisions_.IsVoter(slot, from)) {
+// P7, B3: what is proposed is proposed by a voter of the configuration that the message names, for
+// slots above that of the configuration. (Its sender may not know of a newer one.)
+void Checker::CheckElectorate(ReplicaId from, uint64_t version, Slot slot, const char* where) {
+  const Decisions::Electorate* electorate = decisions_.OfVersion(version);
+  if (electorate == nullptr) return;  // CheckVersion has said so.
+  if (!electorate->IsVoter(from)) {
     Fail(from, Text(where, " for slot ", slot, " leaves, but it is no voter there"));
+  }
+  if (slot <= electorate->after) {
+    Fail(from, Text(where, " for slot ", slot, " leaves in configuration ", version,
+                    ", which decides the slots after ", electorate->after));
+  }
+}
+
+// B5: a replica acts in a configuration when it would recover it.
+void Checker::CheckConfigurationMark(ReplicaId from, Slot chosen_through, const char* where) {
+  const Slot slot = decisions_.ElectorateOf(chosen_through + 1).after;
+  const Slot mark = member(from).durable.mark;
+  if (mark < slot) {
+    Fail(from, Text(where, " leaves with chosen_through=", chosen_through, ", but the mark ", mark,
+                    " would be recovered, below the configuration in slot ", slot));
   }
 }
 
@@ -63,13 +81,17 @@ void Checker::CheckLeft(const Envelope& envelope, const paxos::Prepare& m) {
   CheckPromised(envelope.from, m.ballot, "Prepare");
   CheckMark(envelope.from, m.from - 1, "Prepare");
   CheckVersion(envelope.from, m.configuration_version, "Prepare");
-  CheckVoter(envelope.from, m.from, "Prepare");
+  CheckElectorate(envelope.from, m.configuration_version, m.from, "Prepare");
+  CheckConfigurationMark(envelope.from, m.from - 1, "Prepare");
+  uint64_t& version = prepared_version_[m.ballot];
+  version = std::max(version, m.configuration_version);
 }
 
 void Checker::CheckLeft(const Envelope& envelope, const paxos::Promise& m) {
   const ReplicaId from = envelope.from;
   CheckPromised(from, m.ballot, "Promise");
   CheckMark(from, m.chosen_through, "Promise");
+  CheckConfigurationMark(from, m.chosen_through, "Promise");
   for (const AcceptedValue& accepted : m.accepted) {
     const Held* held = member(from).durable.Find(accepted.slot);
     if (held == nullptr || held->ballot < accepted.ballot) {
@@ -84,8 +106,19 @@ void Checker::CheckLeft(const Envelope& envelope, const paxos::Accept& m) {
   NoteUse(from, m.ballot);
   CheckMark(from, m.chosen_through, "Accept");
   CheckVersion(from, m.configuration_version, "Accept");
-  CheckVoter(from, m.first, "Accept");
-  if (!decisions_.IsQuorum(m.first, promisers_[m.ballot])) {
+  CheckElectorate(from, m.configuration_version, m.first, "Accept");
+  if (prepared_version_[m.ballot] != m.configuration_version) {
+    Fail(from, Text("Accept of slot ", m.first, " at ", m.ballot, " leaves in configuration ",
+                    m.configuration_version, ", but its Prepare was of configuration ",
+                    prepared_version_[m.ballot]));
+  }
+  const Slot barrier = decisions_.BarrierOf(m.ballot);
+  if (barrier > m.chosen_through && m.first + m.values.size() - 1 > barrier) {
+    Fail(from, Text("Accept of slot ", m.first, " at ", m.ballot, " leaves with chosen_through=",
+                    m.chosen_through, ", above the configuration in slot ", barrier));
+  }
+  const Decisions::Electorate* electorate = decisions_.OfVersion(m.configuration_version);
+  if (electorate != nullptr && !electorate->IsQuorum(promisers_[m.ballot])) {
     Fail(from, Text("Accept of slot ", m.first, " at ", m.ballot,
                     " leaves, but no quorum has promised that ballot"));
   }
@@ -135,12 +168,14 @@ void Checker::CheckLeft(const Envelope& envelope, const paxos::ReadReply& m) {
 void Checker::CheckLeft(const Envelope& envelope, const paxos::Heartbeat& m) {
   CheckPair(envelope.from, m.pair, "Heartbeat");
   CheckVersion(envelope.from, m.configuration_version, "Heartbeat");
+  CheckSettled(envelope.from, m.settled_version, "Heartbeat");
 }
 
 void Checker::CheckLeft(const Envelope& envelope, const paxos::HeartbeatReply& m) {
   const ReplicaId from = envelope.from;
   CheckPromised(from, m.promised, "HeartbeatReply");
   CheckVersion(from, m.configuration_version, "HeartbeatReply");
+  CheckSettled(from, m.settled_version, "HeartbeatReply");
   if (m.claimed != Ballot() && m.claimed.owner != from) {
     Fail(from, Text("it claims ", m.claimed));
   }

@@ -38,24 +38,35 @@ class Reads {
   std::optional<std::string> CheckReply(paxos::ReplicaId from, paxos::ReplicaId asker,
                                         const paxos::ReadReply& reply);
 
-  // `replica` says that the read may be answered with the log through `slot`.
+  // `replica` says that the read may be answered with the log through `slot`. It knows the log to
+  // be chosen through `chosen_through`, and leads at this ballot, if it does.
   std::optional<std::string> CheckReadable(paxos::ReplicaId replica, const Beginning& beginning,
-                                           paxos::Slot slot) const;
+                                           paxos::Slot slot, paxos::Slot chosen_through,
+                                           const std::optional<paxos::Ballot>& leads) const;
 
  private:
   struct Round {
     uint64_t number = 0;
     uint64_t began = 0;
+    paxos::Slot configured_at = 0;  // Its owner knew this configuration to be in force.
     Decisions::Mask confirmed = 0;
   };
-  // When the newest round began that a quorum has confirmed to this owner.
-  uint64_t ConfirmedSince(paxos::ReplicaId owner) const;
+  struct Confirmation {
+    uint64_t began = 0;
+    paxos::Slot configured_at = 0;
+  };
+  // When the newest round began that a quorum has confirmed to this owner, in the configuration in
+  // force after `chosen_through`.
+  uint64_t ConfirmedSince(paxos::ReplicaId owner, paxos::Slot chosen_through) const;
+  // B6: whether a configuration that was proposed at this ballot is not known chosen.
+  std::optional<std::string> CheckAcross(const paxos::Ballot& ballot,
+                                         paxos::Slot chosen_through) const;
 
   const Decisions* decisions_;
   uint64_t moments_ = 0;
   paxos::Slot answered_ = 0;
   std::map<paxos::Ballot, Round> rounds_;  // The newest of each ballot.
-  std::unordered_map<paxos::ReplicaId, uint64_t> confirmed_since_;
+  std::unordered_map<paxos::ReplicaId, Confirmation> confirmed_;
   std::unordered_map<paxos::ReplicaId, std::unordered_map<uint64_t, Beginning>> requests_;
   // When the newest request of a follower was made that was answered.
   std::unordered_map<paxos::ReplicaId, uint64_t> answered_since_;

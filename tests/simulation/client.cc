@@ -20,13 +20,13 @@ std::string LeaderOf(const absl::Status& error) {
 
 }  // namespace
 
-Client::Client(World* world, History* history, std::vector<Host*> hosts, Options options)
-    : world_(world), history_(history), hosts_(std::move(hosts)), options_(std::move(options)) {}
+Client::Client(World* world, History* history, const std::vector<Host*>* hosts, Options options)
+    : world_(world), history_(history), hosts_(hosts), options_(std::move(options)) {}
 
 void Client::Start() {
   if (options_.is_producer && options_.opens) {
     nonce_ = world_->random.Next() | 1;
-    open_turn_ = world_->random.Below(hosts_.size());
+    open_turn_ = world_->random.Below(hosts_->size());
     Open("");
   } else {
     Think();
@@ -42,10 +42,10 @@ std::vector<History::Id> Client::OperationsUnderWay() const {
 // ---- The way there and back. -------------------------------------------------------------------
 
 Host* Client::Choose(const std::string& address, size_t* turn) {
-  for (Host* host : hosts_) {
+  for (Host* host : *hosts_) {
     if (!address.empty() && host->address() == address) return host;
   }
-  return hosts_[(*turn)++ % hosts_.size()];
+  return hosts_->at((*turn)++ % hosts_->size());
 }
 
 Time Client::Latency() {
@@ -135,7 +135,7 @@ void Client::Begin() {
     if (world_->random.Chance(options_.range_share)) operation.range = ChooseRange();
     id = history_->InvokeRead(world_->now());
   }
-  operation.next_host = world_->random.Below(hosts_.size());
+  operation.next_host = world_->random.Below(hosts_->size());
   operations_.emplace(id, std::move(operation));
   // Now and then it asks whoever is next, who has to pass it on.
   Attempt(id, world_->random.Chance(0.1) ? "" : leader_);

@@ -36,7 +36,8 @@ class Client {
     uint32_t max_payloads = 3;
   };
 
-  Client(World* world, History* history, std::vector<Host*> hosts, Options options);
+  // `hosts`: those it knows, at any time.
+  Client(World* world, History* history, const std::vector<Host*>* hosts, Options options);
 
   // Begins operations until Stop; those under way then go on until they end.
   void Start();
@@ -89,7 +90,7 @@ class Client {
 
   World* world_;
   History* history_;
-  std::vector<Host*> hosts_;
+  const std::vector<Host*>* hosts_;
   Options options_;
   bool stopped_ = false;
   bool thinking_ = false;

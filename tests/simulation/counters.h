@@ -98,6 +98,25 @@ struct Counters {
   uint64_t refused_deadline = 0;
   uint64_t client_messages_lost = 0;
 
+  // ---- Changes of configuration. ----
+  uint64_t changes_asked = 0;            // Of a host, to propose a configuration.
+  uint64_t changes_refused_version = 0;  // As it does not follow the one in force.
+  uint64_t changes_refused_busy = 0;
+  uint64_t changes_refused_no_quorum = 0;
+  uint64_t changes_refused_not_leading = 0;
+  uint64_t configurations_chosen = 0;  // That took effect.
+  uint64_t configurations_without_effect = 0;
+  uint64_t disjoint_sets = 0;           // No voter of one is a voter of the next.
+  uint64_t leaders_removed = 0;         // By what they got chosen.
+  uint64_t leaders_lost_in_change = 0;  // Another got chosen what they proposed.
+  uint64_t learners_promoted = 0;
+  uint64_t newcomers_caught_up = 0;
+  uint64_t changes_settled = 0;
+  uint64_t changes_carried_by_leavers = 0;  // Supplied by one who has no seat any more.
+  uint64_t leavers_destroyed = 0;
+  uint64_t power_cuts_of_the_new = 0;  // Of all voters, as a change is settled.
+  uint64_t runs_with_changes = 0;
+
   // ---- Runs. ----
   uint64_t runs = 0;
   uint64_t runs_on_the_store = 0;

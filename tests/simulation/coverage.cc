@@ -1,5 +1,6 @@
 #include "tests/simulation/coverage.h"
 
+#include <utility>
 #include <variant>
 
 namespace distlog::simulation {
@@ -64,6 +65,7 @@ void Coverage::Stepped(const Replica& replica, const Event& event, const Effects
   if (std::holds_alternative<paxos::PeerLost>(event)) ++counters.connections_lost;
   NoteReads(&self, replica, event, effects);
   NoteLeadership(&self, replica);
+  NoteMembership(&self, replica, effects);
 }
 
 void Coverage::CountMessage(const Event& event, const Message& message) {
@@ -137,6 +139,19 @@ void Coverage::NoteReads(Member* self, const Replica& replica, const Event& even
     }
   }
   self->confirm_round = round;
+}
+
+void Coverage::NoteMembership(Member* self, const Replica& replica, const Effects& effects) {
+  const bool is_member = replica.configuration().Find(replica.self()) != nullptr;
+  if (is_member && !std::exchange(self->has_joined, true)) ++world_->counters.newcomers_caught_up;
+  if (is_member || !self->has_joined) return;
+  for (const paxos::Supply& supply : effects.supply) {
+    const bool has_change = supply.first <= replica.configuration_slot() &&
+                            supply.through >= replica.configuration_slot();
+    if (has_change && replica.configuration().Find(supply.to) != nullptr) {
+      ++world_->counters.changes_carried_by_leavers;
+    }
+  }
 }
 
 void Coverage::NoteLeadership(Member* self, const Replica& replica) {

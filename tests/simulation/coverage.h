@@ -19,7 +19,9 @@ namespace distlog::simulation {
 // Of all replicas of a run. Adds to World::counters.
 class Coverage {
  public:
-  explicit Coverage(World* world) : world_(world) {}
+  Coverage(World* world, const paxos::Configuration& genesis) : world_(world) {
+    for (const paxos::Member& each : genesis.members) member(each.id).has_joined = true;
+  }
 
   void Started(paxos::ReplicaId replica, paxos::Slot recovered_mark);
   // `replica` is as it was.
@@ -34,6 +36,7 @@ class Coverage {
     bool is_up = false;
     paxos::Slot chosen_through = 0;    // Before the crash.
     std::optional<paxos::Ballot> led;  // In this run, as of the last step.
+    bool has_joined = false;           // It knows that it is a member, and was none at first.
     // Of the Phase 1 that runs: what its promises held.
     std::optional<paxos::Ballot> preparing;
     std::vector<std::pair<paxos::Slot, paxos::Ballot>> reported;
@@ -54,9 +57,10 @@ class Coverage {
   void NoteReads(Member* self, const paxos::Replica& replica, const paxos::Event& event,
                  const paxos::Effects& effects);
   void NoteLeadership(Member* self, const paxos::Replica& replica);
+  void NoteMembership(Member* self, const paxos::Replica& replica, const paxos::Effects& effects);
 
   World* world_;
-  std::array<Member, 16> members_;
+  std::array<Member, kMaxMachines> members_;
   std::vector<Proposed> proposed_;  // By slot, the newest one.
 };
 

@@ -1,7 +1,6 @@
 #include "tests/simulation/election_rules.h"
 
 #include <algorithm>
-#include <utility>
 #include <variant>
 
 namespace distlog::simulation {
@@ -10,19 +9,11 @@ using paxos::Ballot;
 using paxos::HeartbeatReply;
 using paxos::ReplicaId;
 
-ElectionRules::ElectionRules(const paxos::Configuration& genesis,
-                             std::function<void(const std::string&)> fail)
-    : fail_(std::move(fail)) {
-  for (const paxos::Member& each : genesis.members) member(each.id).votes = each.voter;
-}
-
-void ElectionRules::Started(ReplicaId replica) {
-  Member& self = member(replica);
-  self = Member{.votes = self.votes, .claimed = {}, .leads = {}};
-}
+void ElectionRules::Started(ReplicaId replica) { member(replica) = Member{}; }
 
 void ElectionRules::Stepped(ReplicaId replica, const paxos::Event& event,
-                            const std::optional<Ballot>& claimed, bool is_leading) {
+                            const std::optional<Ballot>& claimed, bool is_leading,
+                            const paxos::Configuration& configuration) {
   Member& self = member(replica);
   // As of before this step: what it was told in it may come after the claim.
   if (claimed.has_value() && *claimed != self.claimed && claimed->round <= self.highest_round) {
@@ -35,7 +26,7 @@ void ElectionRules::Stepped(ReplicaId replica, const paxos::Event& event,
   self.leads = leads;
   if (const auto* receive = std::get_if<paxos::Receive>(&event)) {
     NoteTold(&self, receive->envelope.message);
-    NoteReport(replica, receive->envelope);
+    NoteReport(replica, receive->envelope, configuration);
   }
 }
 
@@ -49,10 +40,12 @@ void ElectionRules::NoteTold(Member* self, const paxos::Message& message) {
   self->highest_round = std::max(self->highest_round, told.round);
 }
 
-void ElectionRules::NoteReport(ReplicaId replica, const paxos::Envelope& envelope) {
+void ElectionRules::NoteReport(ReplicaId replica, const paxos::Envelope& envelope,
+                               const paxos::Configuration& configuration) {
   Member& self = member(replica);
   const auto* reply = std::get_if<HeartbeatReply>(&envelope.message);
-  if (reply == nullptr || !self.leads.has_value() || !member(envelope.from).votes) return;
+  if (reply == nullptr || !self.leads.has_value()) return;
+  if (!configuration.IsVoter(envelope.from)) return;
   if (reply->promised <= *self.leads || reply->round <= self.told_in_round) return;
   self.told_in_round = reply->round;
   if (++self.rounds_told <= kPatience) return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "glog/logging.h"
 #include "server/request.h"
 #include "tests/simulation/host_trace.h"
 
@@ -26,8 +27,6 @@ Host::Host(World* world, const Watchers& watchers, std::unique_ptr<LogDisk> disk
   disk_->set_observer([this](const paxos::Record& record) { checker_->Durable(id(), record); });
 }
 
-const std::string& Host::address() const { return options_.genesis.Find(id())->address; }
-
 const paxos::Replica* Host::replica() const {
   return process_ == nullptr ? nullptr : &process_->replica;
 }
@@ -49,6 +48,7 @@ void Host::set_sync_time(Time min, Time max) {
 // ---- The process comes and goes. ---------------------------------------------------------------
 
 void Host::Start() {
+  CHECK(!is_destroyed_);
   ++run_;
   struct AppliedAgain {
     paxos::Value value;
@@ -118,6 +118,13 @@ void Host::Crash() {
   checker_->Crashed(id());
   // A mark that was being saved is there or not.
   if (disk_failed) checker_->MarkSaved(id(), disk_->mark());
+}
+
+void Host::Destroy() {
+  Crash();
+  if (world_->trace.on()) Trace("destroyed");
+  is_destroyed_ = true;
+  checker_->Destroyed(id());
 }
 
 void Host::Pause() {
@@ -199,6 +206,11 @@ void Host::ScheduleAlarm() {
   const AppendQueue::Clock::time_point clients =
       std::min(process_->appends.next_deadline(), process_->reads.next_deadline());
   const Time local = std::min(process_->replica.deadline(), Time(clients.time_since_epoch()));
+  if (local == Time::max()) {  // It has left.
+    ++process_->alarm;
+    process_->alarm_time = Time(-1);
+    return;
+  }
   const Time time = std::max(world_->now(), options_.clock.TrueTime(local));
   if (time == process_->alarm_time && time > world_->now()) return;
   process_->alarm_time = time;
@@ -217,6 +229,7 @@ void Host::Run() {
   // After Act: what was just applied made room.
   Effects proposed;
   Propose(&proposed);
+  ProposeChanges(&proposed);
   if (!Act(std::move(proposed)) || !Expire()) return;
   const uint64_t run = run_;
   Answer();
@@ -263,20 +276,7 @@ void Host::Step(const paxos::Event& event, Effects* all) {
                  std::to_string(effects.last_record) + ", but it wrote " +
                  std::to_string(process_->records));
   }
-  for (const Envelope& envelope : effects.send) checker_->Emitted(envelope);
-  for (const Envelope& envelope : effects.after_write) checker_->Emitted(envelope);
-  for (const AcceptedValue& chosen : effects.chosen) {
-    if (world_->trace.on()) Trace("  chosen " + ToString(chosen));
-    checker_->Chosen(id(), chosen);
-  }
-  checker_->Stands(id(), replica.promised(), replica.chosen_through(), replica.stored_through(),
-                   replica.durable_mark());
-  for (const Outcome& outcome : effects.outcomes) {
-    if (world_->trace.on()) Trace("  outcome " + ToString(outcome));
-    checker_->Resolved(id(), outcome);
-  }
-  elections_->Stepped(id(), event, replica.claimed(), replica.is_leading());
-  coverage_->Stepped(replica, event, effects);
+  TellWatchers(event, effects);
 
   if (!effects.write.empty()) all->last_record = effects.last_record;
   const auto move_all = [](auto& from, auto* to) {
@@ -288,6 +288,35 @@ void Host::Step(const paxos::Event& event, Effects* all) {
   move_all(effects.chosen, &all->chosen);
   move_all(effects.outcomes, &all->outcomes);
   move_all(effects.supply, &all->supply);
+}
+
+void Host::TellWatchers(const paxos::Event& event, const Effects& effects) {
+  const paxos::Replica& replica = process_->replica;
+  for (const Envelope& envelope : effects.send) checker_->Emitted(envelope);
+  for (const Envelope& envelope : effects.after_write) checker_->Emitted(envelope);
+  for (const AcceptedValue& chosen : effects.chosen) {
+    if (world_->trace.on()) Trace("  chosen " + ToString(chosen));
+    checker_->Chosen(id(), chosen);
+  }
+  checker_->Stands(id(), replica.promised(), replica.chosen_through(), replica.stored_through(),
+                   replica.durable_mark());
+  checker_->Sees(id(), {.configuration = replica.configuration(),
+                        .configuration_slot = replica.configuration_slot(),
+                        .is_settled = replica.is_settled(),
+                        .has_left = replica.has_left(),
+                        .leads = replica.is_leading() ? replica.claimed() : std::nullopt});
+  for (const Outcome& outcome : effects.outcomes) {
+    if (world_->trace.on()) Trace("  outcome " + ToString(outcome));
+    checker_->Resolved(id(), outcome);
+  }
+  elections_->Stepped(id(), event, replica.claimed(), replica.is_leading(),
+                      replica.configuration());
+  coverage_->Stepped(replica, event, effects);
+  const uint64_t version = replica.configuration().version;
+  if (replica.is_settled() && version > process_->settled_told) {
+    process_->settled_told = version;
+    callbacks_.settled(replica.configuration());
+  }
 }
 
 // Reads that came together share one ticket.

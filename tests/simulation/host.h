@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,7 +48,7 @@ class Host {
  public:
   struct Options {
     paxos::Options protocol;  // self is set; seed is drawn at each start.
-    paxos::Configuration genesis;
+    std::string address;
     LocalClock clock;
     Time min_sync = std::chrono::microseconds(100);
     Time max_sync = std::chrono::milliseconds(5);
@@ -63,6 +64,8 @@ class Host {
     std::function<void(const paxos::Envelope&)> send;
     // It is to Crash at once, with whatever else that means.
     std::function<void()> crash;
+    // It knows this configuration, in force, to be settled. At most once in a run for each.
+    std::function<void(const paxos::Configuration&)> settled = [](const paxos::Configuration&) {};
     // A request to the process at `address`, which may never come back.
     std::function<void(const std::string& address, const v1::AppendRequest& request,
                        AppendCallback done)>
@@ -80,8 +83,10 @@ class Host {
        Callbacks callbacks);
 
   paxos::ReplicaId id() const { return options_.protocol.self; }
-  const std::string& address() const;
+  const std::string& address() const { return options_.address; }
   bool is_up() const { return process_ != nullptr; }
+  bool has_started() const { return run_ > 0; }
+  bool is_destroyed() const { return is_destroyed_; }
   bool is_paused() const { return paused_; }
   // Null while down.
   const paxos::Replica* replica() const;
@@ -89,6 +94,8 @@ class Host {
 
   void Start();
   void Crash();
+  // The machine is gone, with its disk, for good.
+  void Destroy();
   void Pause();
   void Continue();
   // The disk finishes nothing until then.
@@ -106,6 +113,8 @@ class Host {
 
   // Whatever arrives. Lost if it is down; waits if it is paused.
   void Post(paxos::Event event);
+  // An operator asks it to propose this configuration.
+  void Reconfigure(const paxos::Configuration& next);
   // A client's request. `passed_on`: another replica sent it, so that it is tried here, once.
   void Append(v1::AppendRequest request, Time give_up_after, bool passed_on, AppendCallback done);
   void OpenProducer(const v1::OpenProducerRequest& request, Time give_up_after, OpenCallback done);
@@ -132,7 +141,10 @@ class Host {
     uint64_t last_ticket = 0;  // Tickets, and the sequences of origins.
     uint64_t records = 0;
     std::deque<paxos::Event> inbox;
-    std::vector<ReadQueue::Barrier> barriers;  // Not yet asked for.
+    std::vector<ReadQueue::Barrier> barriers;   // Not yet asked for.
+    std::vector<paxos::Configuration> changes;  // Asked for.
+    std::set<paxos::Ticket> changes_under_way;
+    uint64_t settled_told = 1;  // Of what version; the genesis is settled from the start.
     bool wake_scheduled = false;
     uint64_t alarm = 0;  // The newest one scheduled.
     Time alarm_time{-1};
@@ -157,6 +169,9 @@ class Host {
   void Step(const paxos::Event& event, paxos::Effects* all);
   void StartReads(paxos::Effects* all);
   void Propose(paxos::Effects* all);
+  void ProposeChanges(paxos::Effects* all);
+  void CountRefusal(paxos::Replica::Reconfiguration verdict);
+  void TellWatchers(const paxos::Event& event, const paxos::Effects& effects);
   bool Expire();
   void Answer();
 
@@ -176,6 +191,8 @@ class Host {
 
   // ---- Clients. ----
   absl::Status NotLeading() const;
+  // A server that was removed refuses everything.
+  absl::Status CheckIsMember() const;
   absl::Status CheckTakesAppends() const;
   template <typename Callback>
   bool Admit(std::unique_ptr<AppendQueue::Request> request, const Callback& done);
@@ -197,6 +214,7 @@ class Host {
   bool disk_full_ = false;
   uint64_t run_ = 0;
   bool paused_ = false;
+  bool is_destroyed_ = false;
   std::unique_ptr<Process> process_;
 };
 

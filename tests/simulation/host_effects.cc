@@ -50,7 +50,9 @@ bool Host::ActOn(size_t index, const Effects& effects) {
     for (const AcceptedValue& chosen : effects.chosen) Apply(chosen);
   } else if (index -= effects.chosen.empty() ? 0 : 1; index < effects.outcomes.size()) {
     const Outcome& outcome = effects.outcomes[index];
-    if (outcome.result == Outcome::Result::kReadable) {
+    if (process_->changes_under_way.erase(outcome.ticket) > 0) {
+      // The operator looks at what is in force, not at answers.
+    } else if (outcome.result == Outcome::Result::kReadable) {
       process_->reads.OnReadable(outcome.ticket, outcome.slot, &process_->answers);
     } else if (outcome.result == Outcome::Result::kNotChosen) {
       process_->appends.OnNotChosen(static_cast<uint64_t>(outcome.ticket), NotLeading(),
@@ -229,7 +231,14 @@ absl::Status Host::NotLeading() const {
                           member == nullptr ? "" : member->address);
 }
 
+absl::Status Host::CheckIsMember() const {
+  if (!process_->replica.has_left()) return absl::OkStatus();
+  return NotAppendedError(absl::StatusCode::kUnavailable, "this server is no member any more",
+                          v1::ErrorDetail::REASON_NO_LEADER);
+}
+
 absl::Status Host::CheckTakesAppends() const {
+  if (absl::Status member = CheckIsMember(); !member.ok()) return member;
   if (!disk_full_) return absl::OkStatus();
   return NotAppendedError(absl::StatusCode::kResourceExhausted, "the disk is nearly full",
                           v1::ErrorDetail::REASON_DISK_FULL);
@@ -251,6 +260,10 @@ bool Host::Admit(std::unique_ptr<AppendQueue::Request> request, const Callback& 
 void Host::Append(v1::AppendRequest request, Time give_up_after, bool passed_on,
                   AppendCallback done) {
   if (process_ == nullptr) return;
+  if (absl::Status member = CheckIsMember(); !member.ok()) {
+    done(member);
+    return;
+  }
   const paxos::ReplicaId leader = process_->replica.leader_hint();
   const paxos::Member* member = process_->replica.configuration().Find(leader);
   if (passed_on || leader == id() || member == nullptr) {

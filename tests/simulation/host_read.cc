@@ -14,6 +14,10 @@ void Host::SetReadable(paxos::Slot slot, uint64_t last_position) {
 
 void Host::Read(Time give_up_after, ReadCallback done) {
   if (process_ == nullptr) return;
+  if (absl::Status member = CheckIsMember(); !member.ok()) {
+    done(member);
+    return;
+  }
   process_->barriers.push_back(
       {Deadline(give_up_after),
        [this, done = std::move(done)](const absl::StatusOr<Node::Bounds>& bounds) {
@@ -25,6 +29,10 @@ void Host::Read(Time give_up_after, ReadCallback done) {
 
 void Host::ReadEntries(const v1::ReadRequest& request, Time give_up_after, EntriesCallback done) {
   if (process_ == nullptr || paused_) return;
+  if (absl::Status member = CheckIsMember(); !member.ok()) {
+    done(member);
+    return;
+  }
   if (request.consistency() == v1::CONSISTENCY_LOCAL) {
     ReadRange(request, process_->readable, done);
     return;

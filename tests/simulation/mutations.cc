@@ -13,6 +13,8 @@ namespace distlog::simulation {
 
 const std::vector<Mutation>& AllMutations() {
   using paxos::Break;
+  static const std::string kManyChanges =
+      "has_faults=1 changes=2 spares=16 change_crashes=0.3 healing=all";
   static const std::vector<Mutation> all = [] {
     std::vector<Mutation> made;
     const auto add = [&](Break mistake, uint64_t seeds, const std::string& plan = "") {
@@ -22,29 +24,36 @@ const std::vector<Mutation>& AllMutations() {
     };
     for (const paxos::BreakDescription& each : paxos::AllBreaks()) {
       switch (each.mistake) {
-        // Nothing here proposes a configuration.
         case Break::kNoBarrier:
-        case Break::kAnyConfigurationTakesEffect:
         case Break::kOldQuorumAboveConfiguration:
         case Break::kConfigurationMarkIsHint:
         case Break::kReadAcrossConfiguration:
         case Break::kLearnedConfigurationIgnored:
         case Break::kSettledWhenChosen:
         case Break::kLeaverStopsEarly:
+          add(each.mistake, 100, kManyChanges);
+          break;
+        // A leader cut off with a configuration of its own has to be heard of again after another
+        // one was chosen below.
+        case Break::kAnyConfigurationTakesEffect:
+          add(each.mistake, 400, kManyChanges + " replicas=5 changes=4 leader_cuts=4 loss=0.02");
           break;
         // A Nack tells a leader with something to say as much: it must be idle, and the promise
         // have been left behind by one that others do not follow.
         case Break::kNoRenewalOnReport:
           add(each.mistake, 300,
-              "has_faults=1 replicas=5 learners=0 clients=1 max_pipeline=1 "
+              "has_faults=1 replicas=5 learners=0 changes=0 clients=1 max_pipeline=1 "
               "max_think_ns=1500000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
               "loss=0.15 leader_cuts=3 crashes=0.2 resets=2");
           break;
         // An answer has to outlive a renewal, and to be needed for the quorum.
         case Break::kCountStaleAccepted:
-          add(each.mistake, 400,
-              "has_faults=1 replicas=5 learners=0 in_order=0 max_delay_ns=150000000 "
-              "heartbeat_interval_ns=20000000 duplication=0.2 loss=0.05 leader_cuts=2");
+          add(each.mistake, 200,
+              "has_faults=1 liveness=0 replicas=5 learners=0 changes=0 clients=6 "
+              "max_think_ns=5000000 message_bytes=1000 window=16 window_bytes=1048576 "
+              "heartbeat_interval_ns=20000000 in_order=0 max_delay_ns=200000000 duplication=0.3 "
+              "loss=0.1 leader_cuts=6 link_cuts=1 crashes=0 crashes_of_all=0 pauses=0 "
+              "disk_stalls=0 slow_disks=0 full_disks=0");
           break;
         default:
           add(each.mistake, 400);

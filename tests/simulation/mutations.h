@@ -21,7 +21,7 @@ struct Mutation {
   std::string plan;    // What is changed in the plan of each, so that the mistake matters.
 };
 
-// Those that this simulation can find. (The others need what it does not do: docs/testing.md.)
+// All of them.
 const std::vector<Mutation>& AllMutations();
 
 struct Finding {

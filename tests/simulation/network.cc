@@ -27,7 +27,7 @@ paxos::Message ThroughBytes(const paxos::Message& message) {
 }  // namespace
 
 bool Network::IsCut(ReplicaId from, ReplicaId to) const {
-  return links_.at(static_cast<size_t>(from) * kMembers + static_cast<size_t>(to)).cut;
+  return links_.at(static_cast<size_t>(from) * kMaxMachines + static_cast<size_t>(to)).cut;
 }
 
 uint64_t Network::Reset(ReplicaId from, ReplicaId to) {

@@ -43,7 +43,6 @@ class Network {
   uint64_t Reset(paxos::ReplicaId from, paxos::ReplicaId to);
 
  private:
-  static constexpr size_t kMembers = 16;  // Ids are below.
   struct Link {
     bool cut = false;
     uint64_t connection = 0;
@@ -51,7 +50,7 @@ class Network {
     Time last_arrival{0};
   };
   Link& link(paxos::ReplicaId from, paxos::ReplicaId to) {
-    return links_.at(static_cast<size_t>(from) * kMembers + static_cast<size_t>(to));
+    return links_.at(static_cast<size_t>(from) * kMaxMachines + static_cast<size_t>(to));
   }
   void SendOnce(std::shared_ptr<const paxos::Envelope> envelope);
 
@@ -59,7 +58,7 @@ class Network {
   bool encoded_;
   Deliver deliver_;
   Weather weather_;
-  std::array<Link, kMembers * kMembers> links_;
+  std::array<Link, kMaxMachines * kMaxMachines> links_;
 };
 
 }  // namespace distlog::simulation

@@ -70,6 +70,17 @@ void AddFaults(Random* random, double hostility, Plan* plan) {
   plan->max_drift_ppm = random->Chance(0.5) ? 0 : random->Between(1, 100'000);
 }
 
+// In a part of the seeds. Which machines are left to heal is another matter then.
+void AddChanges(Random* random, Plan* plan) {
+  if (!random->Chance(0.4)) return;
+  plan->changes = static_cast<double>(random->Between(2, 30)) / 10;
+  plan->spares = random->Between(2, 20);
+  plan->change_crashes = random->Chance(0.5) ? 0.3 : 0;
+  plan->change_destroys = random->Chance(0.8) ? 0.7 : 0;
+  plan->change_power_cuts = random->Chance(0.5) ? 0.3 : 0;
+  if (plan->healing != Plan::Healing::kQuorumOnly) plan->healing = Plan::Healing::kAll;
+}
+
 }  // namespace
 
 Plan MakePlan(uint64_t seed) {
@@ -112,6 +123,7 @@ Plan MakePlan(uint64_t seed) {
     plan.healing = Plan::Healing::kAll;
   } else {
     AddFaults(random, regime < 7 ? 0.3 : regime < 20 ? 1.0 : 2.0, &plan);
+    AddChanges(random, &plan);
   }
   return plan;
 }
@@ -167,6 +179,11 @@ const std::vector<PlanField>& PlanFields() {
       {"max_payload", &P::max_payload},
       {"client_loss", &P::client_loss},
       {"client_timeout_ns", &P::client_timeout},
+      {"changes", &P::changes},
+      {"spares", &P::spares},
+      {"change_crashes", &P::change_crashes},
+      {"change_destroys", &P::change_destroys},
+      {"change_power_cuts", &P::change_power_cuts},
       {"healing", &P::healing},
   };
   return fields;
@@ -259,8 +276,13 @@ std::string ApplyTo(Plan* plan, const std::string& text) {
   if (plan->replicas < 1 || plan->replicas + plan->learners > 7 || plan->window < 1) {
     return "a plan has 1 to 7 replicas, learners included, and a window of at least 1 slot";
   }
-  if (plan->learners > 0 && plan->healing != Plan::Healing::kAll) {
+  if (plan->learners > 0 && plan->changes == 0 && plan->healing != Plan::Healing::kAll) {
     return "a plan with learners heals all";
+  }
+  if (plan->spares > 20) return "a plan has at most 20 spare machines";
+  if (plan->changes > 0 && plan->healing != Plan::Healing::kAll &&
+      plan->healing != Plan::Healing::kQuorumOnly) {
+    return "a plan with changes heals all, or a quorum";
   }
   return "";
 }

@@ -76,6 +76,14 @@ struct Plan {
   double client_loss = 0;
   Time client_timeout = std::chrono::milliseconds(700);
 
+  // ---- Changes of configuration. ----
+  double changes = 0;   // Asked for by an operator, so many in a second.
+  uint64_t spares = 0;  // Machines that may become members.
+  // A share of them.
+  double change_crashes = 0;     // Whoever is to propose it dies soon after.
+  double change_destroys = 0;    // When it is settled, who has left is destroyed ...
+  double change_power_cuts = 0;  // ... and all voters lose their power in the same instant.
+
   // What stays broken when the faults stop.
   enum class Healing : uint64_t { kAll, kQuorumOnly, kStar, kChain, kOneWay };
   Healing healing = Healing::kAll;

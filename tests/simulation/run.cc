@@ -36,12 +36,15 @@ Run::Run(const Plan& plan, Tracing tracing, Judge judge)
       world_(plan.seed, tracing.on, tracing.print),
       genesis_(Genesis(plan_.replicas, plan_.replicas + plan_.learners)),
       checker_(genesis_, plan_.window, Verdicts(judge)),
-      elections_(genesis_, Verdicts(judge)),
-      coverage_(&world_),
+      elections_(Verdicts(judge)),
+      coverage_(&world_, genesis_),
       network_(&world_, plan_.encoded,
                [this](const paxos::Envelope& envelope) { Deliver(envelope); }) {
   network_.set_weather(plan_.weather());
-  for (const paxos::Member& member : genesis_.members) AddHost(member);
+  for (const paxos::Member& member : genesis_.members) {
+    AddHost(member);
+    machines_.push_back(hosts_.back().get());
+  }
   for (size_t i = 0; i < plan_.clients; ++i) AddClient();
 }
 
@@ -54,7 +57,7 @@ void Run::AddHost(const paxos::Member& member) {
   Host::Options options;
   options.protocol = plan_.protocol();
   options.protocol.self = member.id;
-  options.genesis = genesis_;
+  options.address = member.address;
   options.clock.offset = world_.random.Between(Time(0), Time(seconds(1'000'000)));
   if (plan_.max_drift_ppm > 0) {
     options.clock.drift_ppm = static_cast<int64_t>(world_.random.Below(2 * plan_.max_drift_ppm)) -
@@ -72,6 +75,7 @@ void Run::AddHost(const paxos::Member& member) {
   Host::Callbacks callbacks;
   callbacks.send = [this](const paxos::Envelope& envelope) { network_.Send(envelope); };
   callbacks.crash = [this, id] { Crash(host(id)); };
+  callbacks.settled = [this](const paxos::Configuration& settled) { OnSettled(settled); };
   callbacks.pass_on = [this, id](const std::string& address, const v1::AppendRequest& request,
                                  AppendCallback done) {
     PassOn(host(id), address, request, std::move(done));
@@ -88,8 +92,6 @@ void Run::AddHost(const paxos::Member& member) {
 }
 
 void Run::AddClient() {
-  std::vector<Host*> hosts;
-  for (const auto& host : hosts_) hosts.push_back(host.get());
   Client::Options options;
   options.name = "client" + std::to_string(clients_.size());
   options.is_producer = world_.random.Chance(0.7);
@@ -101,7 +103,7 @@ void Run::AddClient() {
   options.timeout = plan_.client_timeout;
   options.max_payload = plan_.max_payload;
   options.loss = plan_.client_loss;
-  clients_.push_back(std::make_unique<Client>(&world_, &history_, std::move(hosts), options));
+  clients_.push_back(std::make_unique<Client>(&world_, &history_, &machines_, options));
 }
 
 void Run::Deliver(const paxos::Envelope& envelope) {
@@ -160,15 +162,17 @@ Result Run::Execute() {
   ++world_.counters.runs;
   if (plan_.on_store) ++world_.counters.runs_on_the_store;
   if (!plan_.has_faults) ++world_.counters.runs_calm;
+  if (plan_.changes > 0) ++world_.counters.runs_with_changes;
   for (const auto& host : hosts_) {
     world_.scheduler.After(world_.random.Between(Time(0), Time(milliseconds(100))),
                            [this, h = host.get()] { Restart(h); });
   }
   for (const auto& client : clients_) client->Start();
   if (plan_.mark_saves > 0) SaveMarks(Time(static_cast<int64_t>(1e9 / plan_.mark_saves)));
+  if (plan_.changes > 0) WatchChanges();
   if (plan_.has_faults) MakeTrouble();
   RunUntil(plan_.duration);
-  if (!plan_.has_faults && !world_.violation.has_value()) {
+  if (!plan_.has_faults && plan_.changes == 0 && !world_.violation.has_value()) {
     // Nothing went wrong, so nobody had a reason to stand but once.
     if (world_.counters.takeovers + world_.counters.renewals > 1) {
       world_.Fail("without any fault, leadership changed");
@@ -183,6 +187,8 @@ Result Run::Execute() {
 
 Result Run::MakeResult() {
   world_.counters.slots_chosen = checker_.chosen_through();
+  world_.counters.configurations_chosen = checker_.decisions().electorates().size() - 1;
+  world_.counters.configurations_without_effect = checker_.decisions().without_effect();
   world_.counters.virtual_ms = world_.now() / milliseconds(1);
   return {.plan = plan_,
           .violation = world_.violation,
@@ -203,32 +209,35 @@ void Run::Heal() {
   fine.max_delay = milliseconds(5);
   network_.set_weather(fine);
   for (const auto& client : clients_) client->set_loss(0);
-  for (const auto& a : hosts_) {
+  for (Host* a : machines_) {
     a->Mend();
-    for (const auto& b : hosts_) {
+    for (Host* b : machines_) {
       if (a != b) network_.Mend(a->id(), b->id());
     }
   }
-  for (const auto& host : hosts_) core_.insert(host->id());
+  for (Host* machine : machines_) core_.insert(machine->id());
   CutForGood();
-  for (const auto& host : hosts_) {
-    if (!core_.contains(host->id())) {
-      if (plan_.healing == Plan::Healing::kQuorumOnly) Crash(host.get());
+  for (Host* machine : machines_) {
+    if (!core_.contains(machine->id())) {
+      if (plan_.healing == Plan::Healing::kQuorumOnly) Crash(machine);
       continue;
     }
-    if (!host->is_up()) Restart(host.get());
+    if (!machine->is_up()) Restart(machine);
   }
-  for (const auto& a : hosts_) {
-    for (const auto& b : hosts_) {
+  for (Host* a : machines_) {
+    for (Host* b : machines_) {
       if (a->id() < b->id() && a->is_up() && b->is_up()) Connect(a->id(), b->id());
     }
   }
 }
 
 void Run::CutForGood() {
-  const size_t n = hosts_.size();
+  if (IsChanging()) return;
   std::vector<ReplicaId> order;
-  for (const auto& host : hosts_) order.push_back(host->id());
+  for (const paxos::Member& member : InForce().configuration.members) {
+    if (member.voter || plan_.changes == 0) order.push_back(member.id);
+  }
+  const size_t n = order.size();
   for (size_t i = n; i > 1; --i) std::swap(order[i - 1], order[world_.random.Below(i)]);
   const size_t quorum = n / 2 + 1;
   const auto cut_both = [&](size_t a, size_t b) {
@@ -262,10 +271,10 @@ void Run::CutForGood() {
 
 const Host* Run::RecoveredLeader() const {
   const Host* leader = nullptr;
-  for (const auto& host : hosts_) {
+  for (const Host* host : machines_) {
     if (!host->is_up() || host->is_paused() || !host->replica()->is_recovered()) continue;
     if (leader == nullptr || leader->replica()->claimed() < host->replica()->claimed()) {
-      leader = host.get();
+      leader = host;
     }
   }
   return leader;
@@ -273,7 +282,9 @@ const Host* Run::RecoveredLeader() const {
 
 std::string Run::State() const {
   std::ostringstream out;
-  for (const auto& host : hosts_) {
+  out << "; configuration " << InForce().configuration.version << " of slot " << InForce().after
+      << " is in force";
+  for (const Host* host : machines_) {
     out << "\n  replica " << host->id() << ": ";
     if (!host->is_up()) {
       out << "down";
@@ -284,7 +295,8 @@ std::string Run::State() const {
         << replica.claimed().value_or(paxos::Ballot{}) << (replica.is_content() ? " content" : "")
         << (replica.is_leading() ? " leading" : "") << (replica.is_recovered() ? " recovered" : "")
         << " chosen_through " << replica.chosen_through() << " stored_through "
-        << replica.stored_through();
+        << replica.stored_through() << " configuration " << replica.configuration().version
+        << (replica.is_settled() ? " settled" : "") << (replica.has_left() ? " left" : "");
   }
   return out.str();
 }
@@ -304,7 +316,7 @@ void Run::CheckLiveness() {
   ++world_.counters.runs_healed;
   const auto highest_promise = [&] {
     paxos::Ballot highest;
-    for (const auto& host : hosts_) {
+    for (const Host* host : machines_) {
       if (host->is_up()) highest = std::max(highest, host->replica()->promised());
     }
     return highest;
@@ -319,6 +331,7 @@ void Run::CheckLiveness() {
     world_.Fail("ballots still rise 60 heartbeat rounds after the last fault: from " +
                 paxos::ToString(before) + " to " + paxos::ToString(highest_promise()) + State());
   }
+  CheckChangesEnd(*leader);
   uint64_t done = 0;
   for (size_t i = 0; i < clients_.size(); ++i) {
     done += clients_[i]->done();
@@ -342,8 +355,9 @@ void Run::CheckEnd() {
     if (client->under_way() > 0) world_.Fail("operations never end" + State());
   }
   // An idle log is learned to its end by all who can hear of it.
-  for (const auto& host : hosts_) {
+  for (const Host* host : machines_) {
     if (!core_.contains(host->id()) || !host->is_up()) continue;
+    if (InForce().configuration.Find(host->id()) == nullptr) continue;
     if (plan_.healing == Plan::Healing::kStar || plan_.healing == Plan::Healing::kChain) continue;
     if (host->replica()->chosen_through() != checker_.chosen_through()) {
       world_.Fail("replica " + paxos::ToString(host->id()) +

@@ -33,10 +33,11 @@ class Run {
   Result MakeResult();
 
  private:
+  // A machine that does not run yet.
   void AddHost(const paxos::Member& member);
   void AddClient();
   Host* host(paxos::ReplicaId id) { return hosts_[static_cast<uint64_t>(id) - 1].get(); }
-  Host* AnyHost() { return hosts_[world_.random.Below(hosts_.size())].get(); }
+  Host* AnyHost() { return machines_[world_.random.Below(machines_.size())]; }
   // The one that leads at the highest ballot; null if nobody does.
   Host* LeadingHost() const;
   void RunUntil(Time time);
@@ -62,12 +63,29 @@ class Run {
   void ResetAny();
   void ChangeClockSpeed(Host* host);
 
+  // ---- Changes of configuration (run_changes.cc). ----
+  // An operator asks somebody for a change.
+  void AskForChange();
+  // What might follow `current`: anything.
+  paxos::Configuration NextAfter(const paxos::Configuration& current, paxos::ReplicaId leader);
+  void AddMember(bool voter, paxos::Configuration* next);
+  void RemoveMember(size_t index, paxos::Configuration* next);
+  void StartMachine(paxos::ReplicaId id);
+  // Looks at what was chosen, and starts the machines that it names.
+  void WatchChanges();
+  void CountChange(const Decisions::Electorate& before, const Decisions::Electorate& after);
+  void OnSettled(const paxos::Configuration& configuration);
+  // Whether some machine could still be needed that is no voter of what is in force.
+  bool IsChanging() const;
+  const Decisions::Electorate& InForce() const { return checker_.decisions().electorates().back(); }
+
   // ---- After them. ----
   void Heal();
   void CutForGood();
   const Host* RecoveredLeader() const;
   std::string State() const;
   void CheckLiveness();
+  void CheckChangesEnd(const Host& leader);
   void CheckEnd();
 
   static constexpr Time kTroubleStep = std::chrono::milliseconds(10);
@@ -80,7 +98,10 @@ class Run {
   Coverage coverage_;
   Network network_;
   History history_;
-  std::vector<std::unique_ptr<Host>> hosts_;
+  std::vector<std::unique_ptr<Host>> hosts_;  // By id.
+  std::vector<Host*> machines_;   // Of those, the ones that there are: started and not destroyed.
+  uint64_t watched_version_ = 1;  // The configurations through this one are known to WatchChanges.
+  uint64_t settled_version_ = 1;  // ... and to OnSettled.
   std::vector<std::unique_ptr<Client>> clients_;
   bool healed_ = false;
   std::set<paxos::ReplicaId>

@@ -24,12 +24,12 @@ void Run::Later(Time delay, std::function<void()> action) {
 
 void Run::MakeTrouble() {
   if (healed_) return;
-  for (const auto& host : hosts_) TroubleHost(host.get());
+  for (Host* machine : machines_) TroubleHost(machine);
   if (Happens(plan_.crashes_of_all)) {
     ++world_.counters.crashes_of_all;
-    for (const auto& host : hosts_) Crash(host.get());
+    for (Host* machine : machines_) Crash(machine);
   }
-  if (hosts_.size() > 1) {
+  if (machines_.size() > 1) {
     if (Happens(plan_.resets)) ResetAny();
     if (Happens(plan_.link_cuts)) {
       Host* from = AnyHost();
@@ -42,6 +42,7 @@ void Run::MakeTrouble() {
     if (Happens(plan_.partitions)) Partition();
     if (Happens(plan_.leader_cuts)) CutLeader();
   }
+  if (Happens(plan_.changes)) AskForChange();
   world_.scheduler.After(kTroubleStep, [this] { MakeTrouble(); });
 }
 
@@ -94,8 +95,8 @@ void Run::ChangeClockSpeed(Host* host) {
 void Run::Crash(Host* host) {
   if (!host->is_up()) return;
   host->Crash();
-  for (const auto& peer : hosts_) {
-    if (peer.get() == host) continue;
+  for (Host* peer : machines_) {
+    if (peer == host) continue;
     if (!plan_.messages_outlive_processes) {
       network_.Reset(host->id(), peer->id());
       network_.Reset(peer->id(), host->id());
@@ -103,8 +104,8 @@ void Run::Crash(Host* host) {
     // A process that dies resets its connections; a machine that dies does not.
     if (network_.IsCut(host->id(), peer->id()) || world_.random.Chance(0.3)) continue;
     world_.scheduler.After(world_.random.LongTail(std::chrono::microseconds(100), milliseconds(20)),
-                           [p = peer.get(), host] {
-                             if (!host->is_up()) p->Post(paxos::PeerLost{host->id()});
+                           [peer, host] {
+                             if (!host->is_up()) peer->Post(paxos::PeerLost{host->id()});
                            });
   }
   if (!healed_) {
@@ -114,11 +115,11 @@ void Run::Crash(Host* host) {
 }
 
 void Run::Restart(Host* host) {
-  if (host->is_up() || (healed_ && !core_.contains(host->id()))) return;
+  if (host->is_up() || host->is_destroyed() || (healed_ && !core_.contains(host->id()))) return;
   host->Start();
   if (world_.violation.has_value()) return;
-  for (const auto& peer : hosts_) {
-    if (peer.get() != host && peer->is_up()) Connect(host->id(), peer->id());
+  for (Host* peer : machines_) {
+    if (peer != host && peer->is_up()) Connect(host->id(), peer->id());
   }
 }
 
@@ -170,7 +171,7 @@ void Run::Cut(ReplicaId from, ReplicaId to, Time duration) {
 
 void Run::Partition() {
   const Time duration = world_.random.LongTail(milliseconds(300), seconds(8));
-  const size_t n = hosts_.size();
+  const size_t n = machines_.size();
   const size_t shift = world_.random.Below(n);
   const size_t shape = world_.random.Below(5);
   ++(shape < 2 ? world_.counters.partitions_full : world_.counters.partitions_partial);
@@ -198,7 +199,7 @@ void Run::Partition() {
           cut = a != 0 && b != 0;
           break;
       }
-      if (cut) Cut(hosts_[(a + shift) % n]->id(), hosts_[(b + shift) % n]->id(), duration);
+      if (cut) Cut(machines_[(a + shift) % n]->id(), machines_[(b + shift) % n]->id(), duration);
     }
   }
 }
@@ -209,8 +210,8 @@ void Run::CutLeader() {
   if (leader == nullptr) return;
   ++world_.counters.leaders_cut_off;
   const Time duration = world_.random.LongTail(milliseconds(100), seconds(2));
-  for (const auto& peer : hosts_) {
-    if (peer.get() == leader) continue;
+  for (Host* peer : machines_) {
+    if (peer == leader) continue;
     if (world_.random.Chance(0.7)) Cut(leader->id(), peer->id(), duration);
     if (world_.random.Chance(0.5)) Cut(peer->id(), leader->id(), duration);
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -248,6 +249,65 @@ TEST_P(ScenarioTest, AStrangerThatCampaignsDeposesNobody) {
       }
     });
     EXPECT_EQ(verdict.leader, leader);
+    return verdict;
+  });
+}
+
+// What it asks for belongs to another configuration: nobody promises it anything. It learns that it
+// is out as soon as it hears of anybody.
+TEST_P(ScenarioTest, ARemovedReplicaThatCampaignsIsPromisedNothing) {
+  ForEachSeed(0, [](Topology* topology) {
+    const size_t leader = topology->Leader();
+    const size_t removed = topology->Follower(0);
+    topology->Isolate(removed);
+    std::set<size_t> others;
+    for (size_t number = 1; number <= topology->size(); ++number) {
+      if (number != removed) others.insert(number);
+    }
+    EXPECT_TRUE(topology->Change(others, {}));
+    topology->Run(seconds(1));
+    const paxos::Ballot before = topology->HighestBallot();
+    const auto verdict = topology->Settle([&](int round) {
+      for (const size_t to : others) topology->Campaign(removed, to, before.round + 10 * round);
+    });
+    EXPECT_EQ(verdict.leader, leader);
+    EXPECT_FALSE(topology->host(removed)->replica()->has_left());
+    topology->MendAll();
+    topology->Run(seconds(2));
+    EXPECT_TRUE(topology->host(removed)->replica()->has_left());
+    EXPECT_EQ(topology->Leader(), leader);
+    EXPECT_EQ(topology->HighestBallot(), before);
+    return verdict;
+  });
+}
+
+// {1, 2, 3} to {4, 5, 6}, and the like: the old ones are destroyed in the instant in which somebody
+// first calls it settled, and the new ones lose their power in the same instant.
+TEST_P(ScenarioTest, AllMachinesAreReplacedAndTheOldDestroyedAsTheNewLoseTheirPower) {
+  ForEachSeed(5, [this](Topology* topology) {
+    std::set<size_t> old_ones;
+    std::set<size_t> new_ones;
+    for (size_t i = 1; i <= replicas(); ++i) {
+      old_ones.insert(i);
+      new_ones.insert(topology->AddMachine());
+    }
+    EXPECT_TRUE(topology->Change(old_ones, new_ones));
+    topology->Run(seconds(2));  // They catch up.
+    paxos::Slot chosen = 0;
+    EXPECT_TRUE(topology->Change(new_ones, {}, [&] {
+      chosen = topology->chosen_through();
+      for (const size_t number : new_ones) topology->Kill(number);
+      for (const size_t number : old_ones) topology->Destroy(number);
+    }));
+    topology->Run(seconds(1));
+    EXPECT_EQ(topology->Leader(), 0u);
+    for (const size_t number : new_ones) topology->Restart(number);
+    const auto verdict = topology->Settle();
+    EXPECT_TRUE(new_ones.contains(verdict.leader));
+    EXPECT_GT(chosen, 0u);
+    for (const size_t number : new_ones) {
+      EXPECT_GT(topology->host(number)->replica()->chosen_through(), chosen);
+    }
     return verdict;
   });
 }

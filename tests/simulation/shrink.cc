@@ -31,7 +31,8 @@ struct Simpler {
     if (field == &Plan::replicas) return now > 3 ? Values({3, now - 1}) : Values({});
     if (field == &Plan::clients) return now > 1 ? Values({1, now / 2, now - 1}) : Values({});
     if (field == &Plan::max_pipeline) return now > 1 ? Values({1, now / 2}) : Values({});
-    if (field == &Plan::max_payload || field == &Plan::max_drift_ppm || field == &Plan::learners) {
+    if (field == &Plan::max_payload || field == &Plan::max_drift_ppm || field == &Plan::learners ||
+        field == &Plan::spares) {
       return now > 0 ? Values({0}) : Values({});
     }
     const Plan standard;  // Limits as large as they come.

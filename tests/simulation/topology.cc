@@ -31,27 +31,15 @@ Topology::Topology(size_t replicas, uint64_t seed)
     : world_(seed, false, false),
       genesis_(Genesis(replicas)),
       checker_(genesis_, paxos::kWindow, [this](const std::string& what) { world_.Fail(what); }),
-      elections_(genesis_, [this](const std::string& what) { world_.Fail(what); }),
-      coverage_(&world_),
+      elections_([this](const std::string& what) { world_.Fail(what); }),
+      coverage_(&world_, genesis_),
       network_(&world_, /*encoded=*/false,
                [this](const paxos::Envelope& envelope) { Deliver(envelope); }) {
   Network::Weather weather;
   weather.max_delay = milliseconds(5);
   network_.set_weather(weather);
   for (const paxos::Member& member : genesis_.members) {
-    Host::Options options;
-    options.protocol.self = member.id;
-    options.genesis = genesis_;
-    options.clock.offset = world_.random.Between(Time(0), Time(std::chrono::hours(24)));
-    Host::Callbacks callbacks;
-    callbacks.send = [this](const paxos::Envelope& envelope) {
-      if (!is_lost_ || !is_lost_(envelope)) network_.Send(envelope);
-    };
-    callbacks.crash = [] {};
-    callbacks.pass_on = [](const std::string&, const v1::AppendRequest&, AppendCallback) {};
-    hosts_.push_back(std::make_unique<Host>(
-        &world_, Host::Watchers{&checker_, &elections_, &coverage_},
-        std::make_unique<LogDisk>(genesis_), std::move(options), std::move(callbacks)));
+    AddHost(member);
     world_.scheduler.After(world_.random.Between(Time(0), kRound),
                            [host = hosts_.back().get()] { host->Start(); });
   }
@@ -59,6 +47,23 @@ Topology::Topology(size_t replicas, uint64_t seed)
   MendAll();
   AppendOne();
   Run(30 * kRound);
+}
+
+void Topology::AddHost(const paxos::Member& member) {
+  Host::Options options;
+  options.protocol.self = member.id;
+  options.address = member.address;
+  options.clock.offset = world_.random.Between(Time(0), Time(std::chrono::hours(24)));
+  Host::Callbacks callbacks;
+  callbacks.send = [this](const paxos::Envelope& envelope) {
+    if (!is_lost_ || !is_lost_(envelope)) network_.Send(envelope);
+  };
+  callbacks.crash = [] {};
+  callbacks.settled = [this](const paxos::Configuration& settled) { OnSettled(settled); };
+  callbacks.pass_on = [](const std::string&, const v1::AppendRequest&, AppendCallback) {};
+  hosts_.push_back(std::make_unique<Host>(
+      &world_, Host::Watchers{&checker_, &elections_, &coverage_},
+      std::make_unique<LogDisk>(genesis_), std::move(options), std::move(callbacks)));
 }
 
 void Topology::Deliver(const paxos::Envelope& envelope) {
@@ -131,6 +136,54 @@ void Topology::MendAll() {
 }
 
 void Topology::Kill(size_t number) { host(number)->Crash(); }
+
+void Topology::Restart(size_t number) {
+  host(number)->Start();
+  for (size_t other = 1; other <= size(); ++other) {
+    if (other != number) MendBoth(other, number);
+  }
+}
+
+void Topology::Destroy(size_t number) { host(number)->Destroy(); }
+
+size_t Topology::AddMachine() {
+  const size_t number = size() + 1;
+  AddHost({ReplicaId{number}, {0, number}, "replica" + std::to_string(number) + ":1", true});
+  Restart(number);
+  return number;
+}
+
+bool Topology::Change(const std::set<size_t>& voters, const std::set<size_t>& learners,
+                      const std::function<void()>& settled) {
+  const paxos::Configuration& current = checker_.decisions().electorates().back().configuration;
+  paxos::Configuration next = current;
+  ++next.version;
+  next.members.clear();
+  for (size_t number = 1; number <= size(); ++number) {
+    if (!voters.contains(number) && !learners.contains(number)) continue;
+    next.members.push_back(
+        {ReplicaId{number}, {0, number}, host(number)->address(), voters.contains(number)});
+    next.next_replica_id = std::max<uint64_t>(next.next_replica_id, number + 1);
+  }
+  awaited_version_ = next.version;
+  settled_ = settled;
+  host(Leader())->Reconfigure(next);
+  for (int round = 0; round < 50 && awaited_version_ != 0; ++round) Run(kRound);
+  return awaited_version_ == 0;
+}
+
+void Topology::OnSettled(const paxos::Configuration& configuration) {
+  if (configuration.version != awaited_version_) return;
+  awaited_version_ = 0;
+  if (settled_) world_.scheduler.After(Time(0), std::exchange(settled_, nullptr));
+}
+
+void Topology::Campaign(size_t from, size_t to, uint64_t round) {
+  const paxos::Replica& candidate = *host(from)->replica();
+  const paxos::Prepare prepare{
+      {round, ReplicaId{from}}, candidate.chosen_through() + 1, candidate.configuration().version};
+  Deliver({ReplicaId{from}, ReplicaId{to}, prepare});
+}
 
 void Topology::LeavePromise(size_t from, size_t to, uint64_t round) {
   const paxos::Prepare prepare{{round, ReplicaId{from}}, checker_.chosen_through() + 1, 1};

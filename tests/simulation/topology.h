@@ -49,11 +49,23 @@ class Topology {
   void MendAll();
   // The machine dies, with its disk as it is, and nobody hears of it.
   void Kill(size_t number);
+  void Restart(size_t number);
+  // The machine is gone, with its disk.
+  void Destroy(size_t number);
+  // A new machine, the next number, with an empty disk; it knows the genesis.
+  size_t AddMachine();
+  // The leader is asked for a configuration of these, and gets some rounds to see to it; `settled`
+  // happens in the instant when somebody first calls it settled. Returns whether that was so.
+  bool Change(const std::set<size_t>& voters, const std::set<size_t>& learners,
+              const std::function<void()>& settled = nullptr);
   // Messages for which this is true are lost. Null: none.
   void Lose(std::function<bool(const paxos::Envelope&)> is_lost) { is_lost_ = std::move(is_lost); }
   // `to` hears a Prepare of this round, as of a candidate `from` that was never seen again. It may
   // be a stranger.
   void LeavePromise(size_t from, size_t to, uint64_t round);
+  // `to` hears such a Prepare as the machine `from` would say it: for the slots that it misses, in
+  // the configuration that it knows.
+  void Campaign(size_t from, size_t to, uint64_t round);
 
   // ---- What is so. ----
 
@@ -64,6 +76,8 @@ class Topology {
   // Of all that are up: promised or claimed.
   paxos::Ballot HighestBallot() const;
   uint64_t appended() const { return appended_; }
+  // By the disks.
+  paxos::Slot chosen_through() const { return checker_.chosen_through(); }
   // A broken rule of protocol.md, if there is one.
   const std::optional<std::string>& violation() const { return world_.violation; }
 
@@ -81,8 +95,10 @@ class Topology {
   Verdict Settle(const std::function<void(int round)>& each_round = nullptr);
 
  private:
+  void AddHost(const paxos::Member& member);
   void Deliver(const paxos::Envelope& envelope);
   void AppendOne();
+  void OnSettled(const paxos::Configuration& configuration);
   std::string State() const;
 
   World world_;
@@ -93,6 +109,8 @@ class Topology {
   Network network_;
   std::vector<std::unique_ptr<Host>> hosts_;
   std::function<bool(const paxos::Envelope&)> is_lost_;
+  uint64_t awaited_version_ = 0;  // That Change waits for; 0: none.
+  std::function<void()> settled_;
   uint64_t appends_ = 0;
   uint64_t appended_ = 0;
   std::set<uint64_t> under_way_;

@@ -3,6 +3,7 @@
 #ifndef DISTLOG_TESTS_SIMULATION_WORLD_H_
 #define DISTLOG_TESTS_SIMULATION_WORLD_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -14,6 +15,9 @@
 #include "tests/simulation/random.h"
 
 namespace distlog::simulation {
+
+// Replica ids in a simulation are below.
+inline constexpr size_t kMaxMachines = 32;
 
 // What happened, a line each. Off, it costs nothing: ask on() before making a line.
 class Trace {
