@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "server/history.h"
+#include "server/removal.h"
 #include "server/request.h"
 #include "server/thread_name.h"
 #include "wire/status.h"
@@ -24,10 +25,11 @@ int64_t WallClockMs() {
 }
 
 absl::Status StoppedWhileOpen() {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   "the server stopped while the request was under way: it may or may not be in the "
-                   "log",
-                   v1::ErrorDetail());
+  return MakeError(
+      absl::StatusCode::kUnavailable,
+      "the server stopped while the request was under way: it may or may not be in the "
+      "log",
+      v1::ErrorDetail());
 }
 
 absl::Status Stopping() {
@@ -352,6 +354,9 @@ void EventLoop::Publish() {
     state->digest = sequencer_->digest();
     state->cluster_time_ms = sequencer_->cluster_time_ms();
   });
+  if (replica_->has_left()) {
+    world_.published->NoteRemoved(WasRemoved(replica_->self(), replica_->configuration()));
+  }
 }
 
 void EventLoop::PublishMembers() {
@@ -396,8 +401,8 @@ void EventLoop::PublishOperations() {
       sequencer_->configuration().version);
   if (last == terms_told_) return;
   terms_told_ = last;
-  auto history = std::make_shared<const v1::HistoryResponse>(
-      HistoryOf(terms, sequencer_->configuration()));
+  auto history =
+      std::make_shared<const v1::HistoryResponse>(HistoryOf(terms, sequencer_->configuration()));
   world_.published->Update([&](Published::State* state) { state->history = std::move(history); });
 }
 
