@@ -109,6 +109,7 @@ int ExitStatus(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
       return kExitNoLeader;
     case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:  // The configuration has another version.
       return kExitPrecondition;
     default:
       return kExitFailed;
