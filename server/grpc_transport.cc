@@ -54,7 +54,10 @@ GrpcTransport::Peer GrpcTransport::MakePeer(const paxos::Member& member) {
   return peer;
 }
 
-void GrpcTransport::SetMembers(const paxos::Configuration& configuration) {
+void GrpcTransport::SetMembers(const paxos::Configuration& in_force,
+                               const std::vector<paxos::Member>& leavers) {
+  paxos::Configuration configuration = in_force;
+  configuration.members.insert(configuration.members.end(), leavers.begin(), leavers.end());
   registry_->SetMembers(configuration);
   const paxos::ReplicaId self = registry_->self();
   std::vector<std::shared_ptr<PeerLink>> dropped;

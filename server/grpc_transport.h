@@ -43,7 +43,8 @@ class GrpcTransport : public Transport {
   // Whom to tell of connections. Before SetMembers.
   void SetListener(TransportListener* listener) { listener_ = listener; }
 
-  void SetMembers(const paxos::Configuration& configuration) override;
+  void SetMembers(const paxos::Configuration& in_force,
+                  const std::vector<paxos::Member>& leavers) override;
   void Send(std::vector<paxos::Envelope> envelopes) override;
 
   // The peer was heard from: no need to wait any longer before dialing it.

@@ -100,7 +100,7 @@ class Endpoint {
 
   void Join(const paxos::Configuration& configuration) {
     own.Assign(configuration);
-    transport.SetMembers(configuration);
+    transport.SetMembers(configuration, {});
   }
   std::string Trouble() {
     v1::ServerStatus status;
@@ -324,18 +324,18 @@ TEST_F(GrpcTransportTest, MembersThatGoAreCutOffAndNewOnesAreDialed) {
   Endpoint c(3);
   const paxos::Configuration all = At({a.port, b.port, c.port});
   for (Endpoint* endpoint : {&a, &b, &c}) endpoint->own.Assign(all);
-  b.transport.SetMembers(all);
-  c.transport.SetMembers(all);
+  b.transport.SetMembers(all, {});
+  c.transport.SetMembers(all, {});
   paxos::Configuration first = all;
   first.members.pop_back();
-  a.transport.SetMembers(first);
+  a.transport.SetMembers(first, {});
   a.recorder.Until([&] { return a.recorder.connected.contains(ReplicaId{2}); });
   EXPECT_FALSE(a.recorder.connected.contains(ReplicaId{3}));
-  a.transport.SetMembers(all);
+  a.transport.SetMembers(all, {});
   a.recorder.Until([&] { return a.recorder.connected.contains(ReplicaId{3}); });
   paxos::Configuration without = all;
   without.members.erase(without.members.begin() + 1);
-  a.transport.SetMembers(without);
+  a.transport.SetMembers(without, {});
   const uint64_t dropped = a.Dropped();
   a.transport.Send({To(2, paxos::Progress{1}), To(3, paxos::Progress{2})});
   c.recorder.Until([&] { return !c.recorder.received.empty(); });
