@@ -1,14 +1,12 @@
 #include "log/sequencer.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "google/protobuf/arena.h"
-#include "google/protobuf/message.h"
+#include "log/known_fields.h"
 #include "paxos/break.h"
 #include "paxos/invariant.h"
 #include "wire/checksum.h"
@@ -16,11 +14,6 @@
 
 namespace distlog {
 namespace {
-
-constexpr uint32_t kSnapshotFormat = 1;
-
-// No log lives to see a number above this; from here on sums might overflow.
-constexpr uint64_t kMaxNumber = uint64_t{1} << 62;
 
 // The bytes that a digest is taken over: numbers, little-endian.
 class DigestInput {
@@ -44,6 +37,11 @@ class DigestInput {
     Add(result.expected);
     Add(result.actual);
   }
+  void Add(const OperationResult& result) {
+    Add(static_cast<uint64_t>(result.refusal));
+    Add(result.id);
+    Add(result.version);
+  }
   void Reserve(size_t numbers) { bytes_.reserve(numbers * sizeof(uint64_t)); }
   uint64_t Digest(uint64_t previous) const { return Checksum(bytes_, previous); }
 
@@ -60,24 +58,13 @@ AppendResult Refused(RefusalReason reason, uint64_t expected, uint64_t actual, b
   return result;
 }
 
-bool HasUnknownFields(const google::protobuf::Message& message) {
-  return !message.GetReflection()->GetUnknownFields(message).empty();
-}
-
-bool IsAllKnown(const v1::Command& command) {
-  return !HasUnknownFields(command) && !HasUnknownFields(command.origin()) &&
-         !HasUnknownFields(command.open_producer());
-}
-
-bool IsAllKnown(const v1::AppliedState& state) {
-  if (HasUnknownFields(state)) return false;
-  for (const v1::ProducerState& producer : state.producers()) {
-    if (HasUnknownFields(producer)) return false;
-    for (const v1::ProducerResult& result : producer.results()) {
-      if (HasUnknownFields(result)) return false;
-    }
-  }
-  return true;
+// What the newest operation has come to: commands and configurations change no other one.
+void AddLast(const Operations& operations, DigestInput* input) {
+  if (operations.all().empty()) return;
+  const v1::OperationState& last = operations.all().back();
+  input->Add(last.id());
+  input->Add(last.phase());
+  for (const uint64_t id : last.added()) input->Add(id);
 }
 
 // The same error, with the slot in front.
@@ -88,11 +75,6 @@ absl::Status InSlot(paxos::Slot slot, const absl::Status& status) {
           : "; replace this server, or restore the cluster if all of its servers say this";
   return absl::Status(status.code(),
                       absl::StrCat("cannot apply slot ", slot, ": ", status.message(), remedy));
-}
-
-absl::Status BadState(const std::string& what) {
-  return absl::DataLossError(
-      absl::StrCat("the checkpoint of the applied state is damaged: ", what));
 }
 
 }  // namespace
@@ -143,6 +125,10 @@ absl::StatusOr<Applied> Sequencer::Apply(const paxos::AcceptedValue& value) {
   input.Add(configuration_slot_);
   for (const AppendResult& result : applied.appends) input.Add(result);
   if (applied.opened.has_value()) input.Add(*applied.opened);
+  if (applied.operation.has_value()) input.Add(*applied.operation);
+  if (applied.begins_term) input.Add(terms_.back().first_position());
+  const bool is_change = value.value.kind == paxos::Value::Kind::kConfiguration;
+  if (is_change || applied.operation.has_value()) AddLast(operations_, &input);
   digest_ = input.Digest(digest_);
   return applied;
 }
@@ -277,14 +263,58 @@ absl::Status Sequencer::ApplyCommand(const std::string& payload, Applied* applie
   if (!IsAllKnown(*command)) {
     return absl::UnimplementedError("its command is not known to this program");
   }
-  if (!command->has_open_producer()) return absl::DataLossError("its command is missing");
-
+  if (command->command_case() == v1::Command::COMMAND_NOT_SET) {
+    return absl::DataLossError("its command is missing");
+  }
   applied->origin_replica = command->origin().replica();
   applied->origin_start_nonce = command->origin().start_nonce();
   applied->origin_sequence = command->origin().sequence();
   cluster_time_ms_ = std::max(cluster_time_ms_, command->cluster_time_ms());
-  applied->opened = OpenProducer(command->open_producer());
+  Decide(*command, applied);
   return absl::OkStatus();
+}
+
+void Sequencer::Decide(const v1::Command& command, Applied* applied) {
+  const int64_t time_ms = command.timestamp_ms();
+  switch (command.command_case()) {
+    case v1::Command::kOpenProducer:
+      applied->opened = OpenProducer(command.open_producer());
+      break;
+    case v1::Command::kLeadership:
+      applied->begins_term = BeginTerm(command.leadership(), applied->slot, time_ms);
+      break;
+    case v1::Command::kBeginOperation:
+      applied->operation =
+          operations_.Begin(command.begin_operation(), applied->slot, time_ms, configuration_);
+      break;
+    case v1::Command::kCancelOperation:
+      applied->operation =
+          operations_.Cancel(command.cancel_operation().id(), time_ms, configuration_);
+      break;
+    case v1::Command::kAdvanceOperation:
+      applied->operation =
+          operations_.Advance(command.advance_operation(), time_ms, configuration_);
+      break;
+    case v1::Command::kRecovery:
+      recoveries_.push_back(command.recovery());
+      break;
+    case v1::Command::COMMAND_NOT_SET:
+      break;
+  }
+}
+
+// Ballots of terms rise. One that does not was begun before, and is told again.
+bool Sequencer::BeginTerm(const v1::LeadershipCommand& command, paxos::Slot slot, int64_t time_ms) {
+  const paxos::Ballot last = terms_.empty() ? paxos::Ballot() : FromProto(terms_.back().ballot());
+  if (FromProto(command.ballot()) <= last) return false;
+  v1::TermState& term = terms_.emplace_back();
+  *term.mutable_ballot() = command.ballot();
+  term.set_first_slot(slot);
+  term.set_first_position(last_position_ + 1);
+  term.set_begun_ms(time_ms);
+  term.set_previous_end(command.previous_end());
+  if (terms_.size() > kTermsKept) terms_.pop_front();
+  return true;
 }
 
 OpenProducerResult Sequencer::OpenProducer(const v1::OpenProducerCommand& command) {
@@ -316,132 +346,10 @@ void Sequencer::ApplyConfiguration(const paxos::AcceptedValue& value) {
       !paxos::IsBroken(paxos::Break::kAnyConfigurationTakesEffect)) {
     return;
   }
+  previous_configuration_ = std::move(configuration_);
   configuration_ = *value.value.configuration;
   configuration_slot_ = value.slot;
-}
-
-std::string Sequencer::Snapshot() const {
-  google::protobuf::Arena arena;
-  v1::AppliedState& state = *google::protobuf::Arena::CreateMessage<v1::AppliedState>(&arena);
-  state.set_format(kSnapshotFormat);
-  state.set_applied_through(applied_through_);
-  state.set_first_position(first_position_);
-  state.set_last_position(last_position_);
-  state.set_digest(digest_);
-  state.set_cluster_time_ms(cluster_time_ms_);
-  // The map's own order may be another in each process.
-  std::map<std::string_view, const Producer*> by_name;
-  for (const auto& [name, producer] : producers_) by_name.emplace(name, &producer);
-  for (const auto& [name, producer] : by_name) {
-    v1::ProducerState* out = state.add_producers();
-    out->set_name(name.data(), name.size());
-    out->set_epoch(producer->epoch);
-    out->set_next_sequence(producer->next_sequence);
-    out->set_nonce(producer->nonce);
-    out->set_touched_ms(producer->touched_ms);
-    out->set_opened_next_sequence(producer->opened_next_sequence);
-    out->mutable_results()->Reserve(static_cast<int>(producer->results.size()));
-    for (const Result& result : producer->results) {
-      v1::ProducerResult* to = out->add_results();
-      to->set_first_sequence(result.first_sequence);
-      to->set_count(result.count);
-      to->set_first_position(result.first_position);
-      to->set_reason(static_cast<uint32_t>(result.reason));
-      to->set_expected(result.expected);
-      to->set_actual(result.actual);
-      to->set_epoch(result.epoch);
-    }
-  }
-  *state.mutable_configuration() = ToProto(configuration_);
-  state.set_configuration_slot(configuration_slot_);
-  *state.mutable_highest_ballot() = ToProto(highest_ballot_);
-  std::string bytes;
-  CHECK(state.SerializeToString(&bytes)) << "the applied state does not fit into 2 GiB";
-  return bytes;
-}
-
-absl::StatusOr<Sequencer> Sequencer::Restore(const std::string& snapshot) {
-  google::protobuf::Arena arena;
-  v1::AppliedState& state = *google::protobuf::Arena::CreateMessage<v1::AppliedState>(&arena);
-  if (!state.ParseFromString(snapshot)) return BadState("its bytes cannot be decoded");
-  if (state.format() > kSnapshotFormat || (state.format() != 0 && !IsAllKnown(state))) {
-    return absl::UnimplementedError(
-        absl::StrCat("the checkpoint of the applied state has format ", state.format(),
-                     " or fields that this program does not know (it knows format ",
-                     kSnapshotFormat, "); install a newer version of distlog on this server"));
-  }
-  if (state.format() != kSnapshotFormat) return BadState("it has no format");
-  if (state.first_position() == 0 || state.first_position() > state.last_position() + 1 ||
-      state.last_position() > kMaxNumber || state.applied_through() > kMaxNumber ||
-      state.configuration_slot() > state.applied_through()) {
-    return BadState("its positions or slots contradict each other");
-  }
-  absl::StatusOr<paxos::Configuration> configuration = FromProto(state.configuration());
-  if (!configuration.ok()) return BadState(std::string(configuration.status().message()));
-
-  Sequencer sequencer;
-  sequencer.applied_through_ = state.applied_through();
-  sequencer.first_position_ = state.first_position();
-  sequencer.last_position_ = state.last_position();
-  sequencer.digest_ = state.digest();
-  sequencer.cluster_time_ms_ = state.cluster_time_ms();
-  sequencer.configuration_ = *std::move(configuration);
-  sequencer.configuration_slot_ = state.configuration_slot();
-  sequencer.highest_ballot_ = FromProto(state.highest_ballot());
-  const std::string* previous = nullptr;
-  for (const v1::ProducerState& producer : state.producers()) {
-    if (previous != nullptr && producer.name() <= *previous) {
-      return BadState("its producers are not in order");
-    }
-    previous = &producer.name();
-    Producer& to = sequencer.producers_[producer.name()];
-    absl::Status status = RestoreProducer(producer, state.last_position(), &to);
-    if (!status.ok()) return status;
-  }
-  return sequencer;
-}
-
-absl::Status Sequencer::RestoreProducer(const v1::ProducerState& state, uint64_t last_position,
-                                        Producer* producer) {
-  const auto bad = [&state](const std::string& what) {
-    return BadState(absl::StrCat("producer \"", absl::CHexEscape(state.name()), "\": ", what));
-  };
-  if (state.opened_next_sequence() == 0 || state.opened_next_sequence() > state.next_sequence() ||
-      (state.results().empty() && state.next_sequence() != 1) ||
-      state.next_sequence() > kMaxNumber || state.epoch() > kMaxNumber ||
-      static_cast<size_t>(state.results_size()) > kResultsKept) {
-    return bad("its sequences contradict each other");
-  }
-  uint64_t next = state.results().empty() ? 1 : state.results(0).first_sequence();
-  for (const v1::ProducerResult& result : state.results()) {
-    const auto reason = static_cast<RefusalReason>(result.reason());
-    const bool appended = reason == RefusalReason::kNone;
-    if (!appended && reason != RefusalReason::kPosition) return bad("it was refused for no reason");
-    if (result.first_sequence() == 0 || result.first_sequence() != next || result.count() == 0 ||
-        result.count() > state.next_sequence() - next || result.epoch() > state.epoch()) {
-      return bad("its ranges contradict each other");
-    }
-    // A refusal has no position.
-    if (appended != (result.first_position() != 0) || result.first_position() > last_position ||
-        (appended && result.count() - 1 > last_position - result.first_position())) {
-      return bad("it has an answer beyond the end of the log");
-    }
-    next += result.count();
-    producer->results.push_back(Result{.first_sequence = result.first_sequence(),
-                                       .epoch = result.epoch(),
-                                       .first_position = result.first_position(),
-                                       .expected = result.expected(),
-                                       .actual = result.actual(),
-                                       .count = result.count(),
-                                       .reason = reason});
-  }
-  if (next != state.next_sequence()) return bad("its newest answers are missing");
-  producer->epoch = state.epoch();
-  producer->next_sequence = state.next_sequence();
-  producer->nonce = state.nonce();
-  producer->opened_next_sequence = state.opened_next_sequence();
-  producer->touched_ms = state.touched_ms();
-  return absl::OkStatus();
+  operations_.OnConfiguration(configuration_);
 }
 
 }  // namespace distlog

@@ -1,4 +1,4 @@
-// What the chosen values mean: positions, producers, refusals.
+// What the chosen values mean: positions, producers, refusals, changes of members, terms.
 
 #ifndef DISTLOG_LOG_SEQUENCER_H_
 #define DISTLOG_LOG_SEQUENCER_H_
@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "log/operations.h"
 #include "paxos/configuration.h"
 #include "paxos/types.h"
 #include "proto/distlog/v1/record.pb.h"
@@ -68,6 +69,8 @@ struct Applied {
   uint64_t origin_sequence = 0;
   std::vector<AppendResult> appends;         // Of a batch, one per append.
   std::optional<OpenProducerResult> opened;  // Of that command.
+  std::optional<OperationResult> operation;  // Of a command about one.
+  bool begins_term = false;                  // Of a LeadershipCommand: it is no copy.
   friend bool operator==(const Applied&, const Applied&) = default;
 };
 
@@ -95,6 +98,7 @@ class Sequencer {
   // Results kept per producer: a repeat of an older append is refused as kResultNotKept. Part of
   // feature level 1.
   static constexpr size_t kResultsKept = 1024;
+  static constexpr size_t kTermsKept = 1000;
 
   // The state before slot 1 of a cluster with this genesis.
   explicit Sequencer(const paxos::Configuration& genesis);
@@ -121,6 +125,15 @@ class Sequencer {
   uint64_t cluster_time_ms() const { return cluster_time_ms_; }
   const paxos::Configuration& configuration() const { return configuration_; }
   paxos::Slot configuration_slot() const { return configuration_slot_; }
+  // The one before that; none while that is the genesis.
+  const std::optional<paxos::Configuration>& previous_configuration() const {
+    return previous_configuration_;
+  }
+  const Operations& operations() const { return operations_; }
+  // Who led, by ballot; the newest kTermsKept.
+  const std::deque<v1::TermState>& terms() const { return terms_; }
+  // Oldest first.
+  const std::vector<v1::RecoveryCommand>& recoveries() const { return recoveries_; }
   const paxos::Ballot& highest_ballot() const { return highest_ballot_; }
   size_t producers() const { return producers_.size(); }
 
@@ -156,6 +169,10 @@ class Sequencer {
   absl::Status ApplyCommand(const std::string& payload, Applied* applied);
   void ApplyConfiguration(const paxos::AcceptedValue& value);
 
+  // A command that is understood.
+  void Decide(const v1::Command& command, Applied* applied);
+  bool BeginTerm(const v1::LeadershipCommand& command, paxos::Slot slot, int64_t time_ms);
+
   AppendResult ApplyAppend(const BatchOutline::Append& append);
   AppendResult Place(const BatchOutline::Append& append);
   AppendResult ResultOfRepeat(const Producer& producer, const BatchOutline::Append& append) const;
@@ -163,6 +180,7 @@ class Sequencer {
 
   static absl::Status RestoreProducer(const v1::ProducerState& state, uint64_t last_position,
                                       Producer* producer);
+  absl::Status RestoreChanges(const v1::AppliedState& state);
 
   paxos::Slot applied_through_ = 0;
   uint64_t first_position_ = 1;
@@ -172,7 +190,11 @@ class Sequencer {
   std::unordered_map<std::string, Producer, NameHash, std::equal_to<>> producers_;
   paxos::Configuration configuration_;
   paxos::Slot configuration_slot_ = 0;
+  std::optional<paxos::Configuration> previous_configuration_;
   paxos::Ballot highest_ballot_;
+  Operations operations_;
+  std::deque<v1::TermState> terms_;
+  std::vector<v1::RecoveryCommand> recoveries_;
 };
 
 }  // namespace distlog

@@ -106,6 +106,7 @@ Election::Verdict Election::EndRound(Time now, const Own& own) {
   if (has_reason) {
     rounds_without_ = 0;
     content_ = true;
+    has_lost_leader_ = false;
     stand_at_ = Time::max();
   } else if (++rounds_without_ >= kPatience) {
     content_ = false;
@@ -136,6 +137,7 @@ void Election::OnPeerLost(Time now, ReplicaId peer, const Configuration& configu
   if (followed_ == Ballot{} || followed_.owner != peer) return;
   // As good as both missed rounds: a crashed leader is replaced without waiting.
   followed_ = Ballot{};
+  has_lost_leader_ = true;
   content_ = false;
   rounds_without_ = kPatience;
   if (may_stand && configuration.IsVoter(self_)) stand_at_ = now + Jitter();
@@ -144,6 +146,7 @@ void Election::OnPeerLost(Time now, ReplicaId peer, const Configuration& configu
 void Election::OnProposerStarted(const Ballot& ballot, bool is_renewal) {
   if (!is_renewal) leadership_ = ballot;
   followed_ = ballot;
+  has_lost_leader_ = false;
   content_ = true;
   rounds_without_ = 0;
   stand_at_ = Time::max();

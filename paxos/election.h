@@ -61,6 +61,10 @@ class Election {
   void OnOthersBallot();
 
   uint64_t round() const { return round_; }
+  // The ballot that this replica took over with, last; renewals go above it.
+  const Ballot& leadership() const { return leadership_; }
+  // It is without a leader because the process of the one it followed is gone.
+  bool has_lost_leader() const { return has_lost_leader_; }
   const Ballot& followed() const { return followed_; }
   bool is_content() const { return content_; }
   const std::map<ReplicaId, HeartbeatReply>& heard() const { return heard_; }
@@ -79,7 +83,8 @@ class Election {
   // For hashing (paxos/hash.h).
   auto Fields() const {
     return std::tie(self_, random_, interval_, round_, round_begun_, replies_, heard_, lost_,
-                    followed_, leadership_, content_, rounds_without_, stand_at_, standing_);
+                    followed_, leadership_, has_lost_leader_, content_, rounds_without_, stand_at_,
+                    standing_);
   }
 
  private:
@@ -97,7 +102,8 @@ class Election {
   std::set<ReplicaId> lost_;
 
   Ballot followed_;
-  Ballot leadership_;  // The ballot that this replica took over with, last; renewals go above it.
+  Ballot leadership_;
+  bool has_lost_leader_ = false;
   bool content_ = false;
   int rounds_without_ = 0;       // A reason for contentment.
   Time stand_at_ = Time::max();  // Waiting for it.

@@ -87,6 +87,17 @@ class Replica {
   bool is_recovered() const;
   // The ballot its proposer runs at, if it does.
   std::optional<Ballot> claimed() const;
+  // The ballot that it took over with, last: that of its first claim, not of those that renewed it.
+  const Ballot& leadership() const { return election_.leadership(); }
+  // Why it did.
+  enum class TakeoverCause : uint8_t {
+    kSilence,         // No leader was heard to be content.
+    kConnectionLost,  // The process of the one it followed was gone.
+    kToldTo,          // The one it followed handed over.
+  };
+  TakeoverCause takeover_cause() const { return takeover_cause_; }
+  // The number of the round of heartbeats under way.
+  uint64_t round() const { return election_.round(); }
   // What it heard of each peer in the last full round.
   const std::map<ReplicaId, HeartbeatReply>& heard() const { return election_.heard(); }
 
@@ -95,7 +106,7 @@ class Replica {
   auto Fields() const {
     return std::tie(options_, now_, acceptor_, learner_, settlement_, writes_, election_, proposer_,
                     reads_, tickets_, highest_round_, received_through_, renewal_round_, renewal_,
-                    transfer_, announce_at_, asked_leader_);
+                    transfer_, takeover_cause_, announce_at_, asked_leader_);
   }
 
  private:
@@ -223,6 +234,7 @@ class Replica {
   uint64_t renewal_round_ = 0;  // The heartbeat round of the last renewal: at most one in each.
   std::optional<std::map<Slot, AcceptedValue>> renewal_;  // Due: what it carries.
   std::optional<Transfer> transfer_;
+  TakeoverCause takeover_cause_ = TakeoverCause::kSilence;
   Time announce_at_ = Time::max();
   ReplicaId asked_leader_{};  // Whom reads_ asks.
 };

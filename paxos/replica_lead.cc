@@ -57,6 +57,7 @@ Pair Replica::OwnPair() const {
 
 void Replica::Stand() {
   if (proposer_ || !MayStand() || !configuration().IsVoter(options_.self)) return;
+  takeover_cause_ = TakeoverCause::kToldTo;
   StartProposer(false, {});
 }
 

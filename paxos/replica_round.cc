@@ -36,6 +36,8 @@ void Replica::EndRound(Effects* effects) {
     case Election::Verdict::kNone:
       break;
     case Election::Verdict::kTakeOver:
+      takeover_cause_ =
+          election_.has_lost_leader() ? TakeoverCause::kConnectionLost : TakeoverCause::kSilence;
       StartProposer(false, {});
       break;
     case Election::Verdict::kGiveUp:

@@ -146,8 +146,45 @@ TEST(ReplicaTest, APromiseLeftBehindIsRenewedOverWithoutAnElection) {
   cluster.Pass(milliseconds(500));
   EXPECT_EQ(cluster.Leader(), leader);
   EXPECT_GT(cluster.at(leader).promised(), left);
+  EXPECT_LT(cluster.at(leader).leadership(), left) << "a renewal begins no new term";
   cluster.Do(leader, Propose{Ticket(1), Batch("a")});
   EXPECT_EQ(cluster.outcomes(leader).size(), 1u);
+}
+
+// What the log will say of how the term before ended, and that a renewal begins none.
+TEST(ReplicaTest, ALeaderKnowsWhyItTookOver) {
+  using enum Replica::TakeoverCause;
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId first = cluster.Leader();
+  EXPECT_EQ(cluster.at(first).takeover_cause(), kSilence);
+  EXPECT_EQ(cluster.at(first).leadership(), *cluster.at(first).claimed());
+
+  const ReplicaId told = OtherThan(first);
+  cluster.Do(first, TransferLeadership{told});
+  ASSERT_EQ(cluster.Leader(), told);
+  EXPECT_EQ(cluster.at(told).takeover_cause(), kToldTo);
+  cluster.Pass(seconds(1));
+
+  cluster.Kill(told);
+  cluster.Pass(seconds(1));
+  const ReplicaId survivor = cluster.Leader();
+  ASSERT_NE(survivor, kNoReplica);
+  EXPECT_EQ(cluster.at(survivor).takeover_cause(), kConnectionLost);
+  EXPECT_EQ(cluster.at(survivor).leadership().owner, survivor);
+  cluster.Restart(told);
+  cluster.Pass(seconds(1));
+
+  for (const ReplicaId other : {k1, k2, k3}) {
+    if (other == survivor) continue;
+    cluster.Cut(survivor, other);
+    cluster.Cut(other, survivor);
+  }
+  cluster.Pass(seconds(3));
+  const ReplicaId last = cluster.Leader();
+  ASSERT_NE(last, kNoReplica);
+  ASSERT_NE(last, survivor);
+  EXPECT_EQ(cluster.at(last).takeover_cause(), kSilence) << "what was lost before is long over";
 }
 
 // A candidate proposes in every slot up to the highest one reported. No acceptor takes anything

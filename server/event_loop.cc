@@ -5,9 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "server/history.h"
 #include "server/request.h"
 #include "server/thread_name.h"
 #include "wire/status.h"
+#include "wire/value.h"
 
 namespace distlog {
 namespace {
@@ -22,10 +24,11 @@ int64_t WallClockMs() {
 }
 
 absl::Status StoppedWhileOpen() {
-  return MakeError(absl::StatusCode::kUnavailable,
-                   "the server stopped while the append was under way: it may or may not be in the "
-                   "log",
-                   v1::ErrorDetail());
+  return MakeError(
+      absl::StatusCode::kUnavailable,
+      "the server stopped while the request was under way: it may or may not be in the "
+      "log",
+      v1::ErrorDetail());
 }
 
 absl::Status Stopping() {
@@ -50,7 +53,9 @@ void EventLoop::Run() {
   if (!rest.barriers.empty()) {
     reads_.AddBarriers(paxos::Ticket{++last_ticket_}, std::move(rest.barriers));
   }
+  for (Membership::Request& request : rest.changes) membership_.Add(std::move(request), &answers_);
   appends_.FailAll(Stopping(), StoppedWhileOpen(), &answers_);
+  membership_.FailAll(Stopping(), StoppedWhileOpen(), &answers_);
   reads_.FailAll(Stopping(), &answers_);
   Answer();
 }
@@ -73,10 +78,10 @@ void EventLoop::Join(paxos::ReplicaId self, RecoveredLog recovered) {
   Publish();
 }
 
-void EventLoop::TransferLeadership() {
+void EventLoop::TransferLeadership(paxos::ReplicaId to) {
   if (!replica_.has_value()) return;
   paxos::Effects effects;
-  replica_->Step(Now(), paxos::TransferLeadership{}, &effects);
+  replica_->Step(Now(), paxos::TransferLeadership{to}, &effects);
   Act(std::move(effects));
 }
 
@@ -87,7 +92,8 @@ EventLoop::Clock::time_point EventLoop::NextDeadline() const {
   if (!own_events_.empty()) return now;
   Clock::time_point next = std::min(appends_.next_deadline(), reads_.next_deadline());
   next = std::min(next, now + kIdle);
-  if (replica_.has_value()) {
+  // One that has left has no deadline.
+  if (replica_.has_value() && replica_->deadline() < now - start_ + kIdle) {
     next = std::min(next, start_ + std::chrono::duration_cast<Clock::duration>(
                                        std::max(replica_->deadline(), paxos::Time(0))));
   }
@@ -100,12 +106,14 @@ void EventLoop::HandleBurst(Inbox::Burst burst) {
     appends_.Add(std::move(request));
   }
   for (ReadQueue::Waiter& waiter : burst.waiters) reads_.AddWaiter(std::move(waiter), &answers_);
+  for (Membership::Request& request : burst.changes) membership_.Add(std::move(request), &answers_);
   paxos::Effects effects;
   StepAll(burst, &effects);
   StartReads(std::move(burst.barriers), &effects);
   Act(std::move(effects));
   // After Act: what was just applied made room.
   paxos::Effects proposed;
+  ProposeChange(&proposed);
   Propose(&proposed);
   Act(std::move(proposed));
   Expire();
@@ -119,7 +127,12 @@ void EventLoop::StepAll(const Inbox::Burst& burst, paxos::Effects* effects) {
   for (const paxos::Event& event : std::exchange(own_events_, {})) {
     replica_->Step(now, event, effects);
   }
-  for (const paxos::Event& event : burst.events) replica_->Step(now, event, effects);
+  for (const paxos::Event& event : burst.events) {
+    if (const auto* received = std::get_if<paxos::Receive>(&event)) {
+      round_trips_.OnReceive(now, received->envelope.from, received->envelope.message);
+    }
+    replica_->Step(now, event, effects);
+  }
   if (now >= replica_->deadline()) replica_->Step(now, paxos::Tick{}, effects);
 }
 
@@ -128,6 +141,29 @@ void EventLoop::StartReads(std::vector<ReadQueue::Barrier> barriers, paxos::Effe
   const paxos::Ticket ticket{++last_ticket_};
   reads_.AddBarriers(ticket, std::move(barriers));
   if (replica_.has_value()) replica_->Step(Now(), paxos::Read{ticket}, effects);
+}
+
+AppendQueue::Making EventLoop::NextMaking() {
+  AppendQueue::Making making;
+  making.origin.set_replica(static_cast<uint64_t>(replica_->self()));
+  making.origin.set_start_nonce(start_nonce_);
+  making.origin.set_sequence(last_ticket_ + 1);
+  making.timestamp_ms = WallClockMs();
+  making.cluster_time_ms = ClusterTimeMs();
+  return making;
+}
+
+// Before the appends that wait: it is little, and rare.
+void EventLoop::ProposeChange(paxos::Effects* effects) {
+  if (!replica_.has_value() || !replica_->claimed().has_value() || !apply_status_.ok()) {
+    if (membership_.has_waiting()) membership_.FailWaiting(NotLeading(), &answers_);
+    if (!replica_.has_value()) return;
+  }
+  if (!apply_status_.ok()) return;
+  const std::optional<paxos::Value> value =
+      membership_.Next(*replica_, *sequencer_, NextMaking(), &answers_);
+  if (!value.has_value()) return;
+  replica_->Step(Now(), paxos::Propose{paxos::Ticket{++last_ticket_}, *value}, effects);
 }
 
 void EventLoop::Propose(paxos::Effects* effects) {
@@ -141,14 +177,8 @@ void EventLoop::Propose(paxos::Effects* effects) {
   const paxos::Time now = Now();
   for (std::optional<size_t> bytes = appends_.NextBytes();
        bytes.has_value() && replica_->CanPropose(*bytes); bytes = appends_.NextBytes()) {
-    AppendQueue::Making making;
-    making.origin.set_replica(static_cast<uint64_t>(replica_->self()));
-    making.origin.set_start_nonce(start_nonce_);
-    making.origin.set_sequence(++last_ticket_);
-    making.timestamp_ms = WallClockMs();
-    making.cluster_time_ms = ClusterTimeMs();
-    const paxos::Value value = appends_.TakeNext(making);
-    replica_->Step(now, paxos::Propose{paxos::Ticket{last_ticket_}, value}, effects);
+    const paxos::Value value = appends_.TakeNext(NextMaking());
+    replica_->Step(now, paxos::Propose{paxos::Ticket{++last_ticket_}, value}, effects);
   }
 }
 
@@ -166,6 +196,7 @@ void EventLoop::Act(paxos::Effects effects) {
 
 void EventLoop::Send(std::vector<paxos::Envelope> envelopes) {
   if (envelopes.empty()) return;
+  for (const paxos::Envelope& envelope : envelopes) round_trips_.OnSend(Now(), envelope.message);
   for (paxos::Envelope& own : TakeMessagesTo(replica_->self(), &envelopes)) {
     own_events_.emplace_back(paxos::Receive{std::move(own)});
   }
@@ -199,6 +230,7 @@ void EventLoop::Apply(const std::vector<paxos::AcceptedValue>& chosen) {
     if (applied->origin_start_nonce == start_nonce_ &&
         applied->origin_replica == static_cast<uint64_t>(replica_->self())) {
       appends_.OnApplied(*applied, &answers_);
+      membership_.OnApplied(*applied, &answers_);
     }
     CaptureCut();
   }
@@ -222,8 +254,11 @@ void EventLoop::Resolve(const std::vector<paxos::Outcome>& outcomes) {
   for (const paxos::Outcome& outcome : outcomes) {
     switch (outcome.result) {
       case paxos::Outcome::Result::kChosen:
-        break;  // Applying it has the answer.
+        // Applying it has the answer.
+        membership_.OnChosen(static_cast<uint64_t>(outcome.ticket));
+        break;
       case paxos::Outcome::Result::kNotChosen:
+        membership_.OnNotChosen(static_cast<uint64_t>(outcome.ticket), NotLeading(), &answers_);
         appends_.OnNotChosen(static_cast<uint64_t>(outcome.ticket), NotLeading(), &answers_);
         break;
       case paxos::Outcome::Result::kReadable:
@@ -261,6 +296,7 @@ void EventLoop::AdvanceStored() {
 void EventLoop::Expire() {
   const Clock::time_point now = Clock::now();
   appends_.Expire(now, &answers_);
+  membership_.Expire(now, &answers_);
   const std::vector<paxos::Ticket> cancelled = reads_.Expire(now, &answers_);
   if (!replica_.has_value()) return;
   paxos::Effects effects;
@@ -271,18 +307,14 @@ void EventLoop::Expire() {
   // One that cannot apply must not lead: it could answer nobody.
   if (!apply_status_.ok() && replica_->is_leading() && now >= next_transfer_) {
     next_transfer_ = now + std::chrono::seconds(1);
-    TransferLeadership();
+    TransferLeadership(paxos::kNoReplica);
   }
 }
 
 void EventLoop::Publish() {
   if (!replica_.has_value()) return;
-  const paxos::Configuration& configuration = replica_->configuration();
-  const bool new_members = configuration.version != members_version_;
-  if (new_members) {
-    members_version_ = configuration.version;
-    world_.transport->SetMembers(configuration, {});
-  }
+  PublishMembers();
+  PublishOperations();
   const bool leading = replica_->is_leading();
   if (leading != was_leading_) {
     LOG(INFO) << "replica " << replica_->self() << (leading ? " leads" : " does not lead any more")
@@ -292,13 +324,10 @@ void EventLoop::Publish() {
   world_.published->Update([&](Published::State* state) {
     state->assigned = true;
     state->self = replica_->self();
-    if (new_members) state->configuration = std::make_shared<paxos::Configuration>(configuration);
     if (state->followed != replica_->followed()) {
       state->followed = replica_->followed();
       state->followed_since = Clock::now();
       ++state->followed_changes;
-      state->leader_address = LeaderAddress();
-    } else if (new_members) {
       state->leader_address = LeaderAddress();
     }
     state->promised = replica_->promised();
@@ -306,7 +335,16 @@ void EventLoop::Publish() {
     state->is_content = replica_->is_content();
     state->heard.clear();
     state->heard.insert(replica_->self());
-    for (const auto& [peer, reply] : replica_->heard()) state->heard.insert(peer);
+    state->peers.clear();
+    for (const auto& [peer, reply] : replica_->heard()) {
+      state->heard.insert(peer);
+      Published::Peer& to = state->peers[peer];
+      to.chosen_through = reply.chosen_through;
+      if (const auto round_trip = round_trips_.Of(peer)) {
+        to.round_trip = std::chrono::duration_cast<std::chrono::microseconds>(*round_trip);
+      }
+    }
+    state->has_left = replica_->has_left();
     state->chosen_through = replica_->chosen_through();
     state->applied_through = sequencer_->applied_through();
     state->stored_through = replica_->stored_through();
@@ -315,6 +353,53 @@ void EventLoop::Publish() {
     state->digest = sequencer_->digest();
     state->cluster_time_ms = sequencer_->cluster_time_ms();
   });
+}
+
+void EventLoop::PublishMembers() {
+  const paxos::Configuration& configuration = replica_->configuration();
+  const MembersTold told{configuration.version, replica_->is_settled()};
+  if (told == members_told_) return;
+  const bool is_new = told.version != members_told_.version;
+  members_told_ = told;
+  std::vector<paxos::Member> leavers;
+  const std::optional<paxos::Configuration>& before = sequencer_->previous_configuration();
+  if (!told.settled && before.has_value() && before->version + 1 == configuration.version) {
+    for (const paxos::Member& member : before->members) {
+      if (configuration.Find(member.id) == nullptr) leavers.push_back(member);
+    }
+  }
+  world_.transport->SetMembers(configuration, leavers);
+  world_.published->Update([&](Published::State* state) {
+    state->settled = told.settled;
+    if (!is_new) return;
+    state->configuration = std::make_shared<paxos::Configuration>(configuration);
+    state->leader_address = LeaderAddress();
+  });
+}
+
+void EventLoop::PublishOperations() {
+  const Operations& operations = sequencer_->operations();
+  const OperationsTold told{.version = sequencer_->configuration().version,
+                            .settled = replica_->is_settled(),
+                            .leads = replica_->is_recovered(),
+                            .changes = operations.changes(),
+                            .round = operations.running() == nullptr ? 0 : replica_->round()};
+  if (told != operations_told_) {
+    operations_told_ = told;
+    auto response = std::make_shared<const v1::OperationsResponse>(
+        membership_.Describe(*replica_, *sequencer_));
+    world_.published->Update(
+        [&](Published::State* state) { state->operations = std::move(response); });
+  }
+  const std::deque<v1::TermState>& terms = sequencer_->terms();
+  const std::pair<paxos::Ballot, uint64_t> last(
+      terms.empty() ? paxos::Ballot() : FromProto(terms.back().ballot()),
+      sequencer_->configuration().version);
+  if (last == terms_told_) return;
+  terms_told_ = last;
+  auto history =
+      std::make_shared<const v1::HistoryResponse>(HistoryOf(terms, sequencer_->configuration()));
+  world_.published->Update([&](Published::State* state) { state->history = std::move(history); });
 }
 
 // Last in each round: others wait for the messages and the writes, and these cost system calls.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "log/sequencer.h"
@@ -16,8 +17,10 @@
 #include "paxos/replica.h"
 #include "server/append_queue.h"
 #include "server/inbox.h"
+#include "server/membership.h"
 #include "server/published.h"
 #include "server/read_queue.h"
+#include "server/round_trips.h"
 #include "server/storage_thread.h"
 #include "server/supplier.h"
 #include "server/transport.h"
@@ -47,7 +50,8 @@ class EventLoop {
 
   // Takes part from now on: this server is the member `self`.
   void Join(paxos::ReplicaId self, RecoveredLog recovered);
-  void TransferLeadership();
+  // Ignored unless this replica leads.
+  void TransferLeadership(paxos::ReplicaId to);
   // Answers everybody and ends Run.
   void Stop();
 
@@ -67,6 +71,8 @@ class EventLoop {
   void StepAll(const Inbox::Burst& burst, paxos::Effects* effects);
   void StartReads(std::vector<ReadQueue::Barrier> barriers, paxos::Effects* effects);
   void Propose(paxos::Effects* effects);
+  void ProposeChange(paxos::Effects* effects);
+  AppendQueue::Making NextMaking();
 
   void Act(paxos::Effects effects);
   void Send(std::vector<paxos::Envelope> envelopes);
@@ -78,6 +84,8 @@ class EventLoop {
   void AdvanceStored();
   void Expire();
   void Publish();
+  void PublishMembers();
+  void PublishOperations();
   void Answer();
 
   absl::Status NotLeading() const;
@@ -93,9 +101,11 @@ class EventLoop {
   std::optional<Sequencer> sequencer_;     // With it.
   absl::Status apply_status_;              // Once not OK, nothing is applied any more.
   AppendQueue appends_;
+  Membership membership_;
   ReadQueue reads_;
   Answers answers_;
   std::vector<paxos::Event> own_events_;  // Messages to itself.
+  RoundTrips round_trips_;
   std::optional<Cut> cut_;
   // Slots applied but not yet known stored, and the last position as of each.
   std::deque<std::pair<paxos::Slot, uint64_t>> unstored_;
@@ -108,7 +118,23 @@ class EventLoop {
   uint64_t cluster_time_ms_ = 0;  // The last one given to a value.
   bool was_leading_ = false;
   Clock::time_point next_transfer_;  // Of a leader that cannot apply.
-  uint64_t members_version_ = 0;     // That the transport was told.
+  // What was published, or told the transport, last.
+  struct MembersTold {
+    uint64_t version = 0;
+    bool settled = false;
+    friend bool operator==(const MembersTold&, const MembersTold&) = default;
+  };
+  MembersTold members_told_;
+  struct OperationsTold {
+    uint64_t version = 0;  // Of the configuration applied.
+    bool settled = false;
+    bool leads = false;
+    uint64_t changes = 0;
+    uint64_t round = 0;  // While one is running.
+    friend bool operator==(const OperationsTold&, const OperationsTold&) = default;
+  };
+  std::optional<OperationsTold> operations_told_;
+  std::optional<std::pair<paxos::Ballot, uint64_t>> terms_told_;  // And the configuration.
   bool stop_ = false;
 };
 

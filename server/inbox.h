@@ -15,6 +15,7 @@
 
 #include "paxos/step.h"
 #include "server/append_queue.h"
+#include "server/membership.h"
 #include "server/read_queue.h"
 
 namespace distlog {
@@ -27,10 +28,11 @@ class Inbox {
     std::vector<std::unique_ptr<AppendQueue::Request>> appends;
     std::vector<ReadQueue::Barrier> barriers;
     std::vector<ReadQueue::Waiter> waiters;
+    std::vector<Membership::Request> changes;
     std::vector<std::function<void()>> calls;  // Run on the event loop, before all else.
     bool empty() const {
       return events.empty() && appends.empty() && barriers.empty() && waiters.empty() &&
-             calls.empty();
+             changes.empty() && calls.empty();
     }
   };
 

@@ -53,6 +53,41 @@ std::optional<Published::TimePoint> TimeOfLastEntry(const Store& store,
                   std::chrono::steady_clock::duration::zero());
 }
 
+bool CanLead(const Published::State& state, paxos::ReplicaId id) {
+  const auto peer = state.peers.find(id);
+  return peer != state.peers.end() &&
+         peer->second.chosen_through + paxos::kWindow >= state.chosen_through;
+}
+
+// Whether the leadership can go to `to`, or to anyone if that is kNoReplica.
+absl::Status CheckTransfer(const Published::State& state, paxos::ReplicaId to) {
+  if (!state.is_leading) {
+    return NotAppendedError(absl::StatusCode::kUnavailable, "this replica does not lead",
+                            v1::ErrorDetail::REASON_NO_LEADER, state.leader_address);
+  }
+  const auto refuse = [](const std::string& sentence) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, sentence, v1::ErrorDetail());
+  };
+  const paxos::Configuration& configuration = *state.configuration;
+  if (to == paxos::kNoReplica) {
+    for (const paxos::Member& member : configuration.members) {
+      if (member.voter && CanLead(state, member.id)) return absl::OkStatus();
+    }
+    return refuse("no other voter is reachable from the leader and caught up");
+  }
+  const std::string name = absl::StrCat("member ", static_cast<uint64_t>(to));
+  if (to == state.self) return refuse(name + " leads already");
+  if (!configuration.IsVoter(to)) {
+    return refuse(absl::StrCat(name, " cannot lead: it is no voter of configuration version ",
+                               configuration.version));
+  }
+  if (!state.heard.contains(to)) {
+    return refuse(name + " cannot lead: it is not reachable from the leader");
+  }
+  if (!CanLead(state, to)) return refuse(name + " cannot lead yet: it is behind; try again later");
+  return absl::OkStatus();
+}
+
 // Tells its status when the last one lets go of it.
 struct Reply {
   ~Reply() { promise.set_value(status); }
@@ -75,6 +110,7 @@ struct Node::Rep {
     return CheckCluster(cluster, log, joined ? cluster_id : "");
   }
   void OnDurable(std::vector<paxos::Envelope> after_write, uint64_t last_record);
+  void Post(Membership::Request request);
 
   const Options options;
   const std::unique_ptr<Store> store;
@@ -182,7 +218,8 @@ void Node::Stop(std::chrono::milliseconds patience) {
   for (int round = 0; std::chrono::steady_clock::now() < deadline && rep_->IsUnderWay(); ++round) {
     if (round % 50 == 0) {
       rep_->inbox.Post([&](Inbox::Burst* burst) {
-        burst->calls.push_back([rep = rep_.get()] { rep->loop->TransferLeadership(); });
+        burst->calls.push_back(
+            [rep = rep_.get()] { rep->loop->TransferLeadership(paxos::kNoReplica); });
       });
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -375,6 +412,68 @@ absl::StatusOr<std::vector<paxos::AcceptedValue>> Node::ReadChosen(paxos::Slot f
         absl::StrCat("slot ", first, " is not known chosen here; the last one is ", stored));
   }
   return rep_->store->ReadSlots(first, std::min(stored, through), max_bytes);
+}
+
+// ---- Members and leadership
+// ----------------------------------------------------------------------
+
+void Node::Rep::Post(Membership::Request request) {
+  absl::Status status = stopping ? Stopping() : CheckNames("", "");
+  if (!status.ok()) {
+    request.done(status);
+    return;
+  }
+  if (!inbox.Post([&](Inbox::Burst* burst) { burst->changes.push_back(std::move(request)); })) {
+    request.done(Stopping());
+  }
+}
+
+void Node::BeginOperation(v1::BeginOperationCommand command,
+                          std::chrono::steady_clock::time_point deadline, BeginCallback done) {
+  if (command.ByteSizeLong() > Membership::kMaxCommandBytes / 2) {
+    done(absl::InvalidArgumentError(
+        absl::StrCat("the operation has ", command.ByteSizeLong(), " bytes; at most ",
+                     Membership::kMaxCommandBytes / 2, " are allowed")));
+    return;
+  }
+  rep_->Post({.begin = std::make_unique<v1::BeginOperationCommand>(std::move(command)),
+              .cancel = 0,
+              .deadline = deadline,
+              .done = std::move(done)});
+}
+
+void Node::CancelOperation(uint64_t id, std::chrono::steady_clock::time_point deadline,
+                           CancelCallback done) {
+  rep_->Post({.begin = nullptr,
+              .cancel = id,
+              .deadline = deadline,
+              .done = [done = std::move(done)](const absl::StatusOr<uint64_t>& answer) {
+                done(answer.status());
+              }});
+}
+
+v1::OperationsResponse Node::Operations() const {
+  const auto operations =
+      rep_->published.Read([](const Published::State& state) { return state.operations; });
+  return operations == nullptr ? v1::OperationsResponse() : *operations;
+}
+
+v1::HistoryResponse Node::History() const {
+  const auto history =
+      rep_->published.Read([](const Published::State& state) { return state.history; });
+  return history == nullptr ? v1::HistoryResponse() : *history;
+}
+
+absl::Status Node::TransferLeadership(paxos::ReplicaId to) {
+  absl::Status status = rep_->stopping ? Stopping() : rep_->CheckNames("", "");
+  if (!status.ok()) return status;
+  status = rep_->published.Read(
+      [to](const Published::State& state) { return CheckTransfer(state, to); });
+  if (!status.ok()) return status;
+  const bool posted = rep_->inbox.Post([&](Inbox::Burst* burst) {
+    burst->calls.push_back([rep = rep_.get(), to] { rep->loop->TransferLeadership(to); });
+  });
+  return posted ? absl::OkStatus() : Stopping();
 }
 
 // ---- Status

@@ -20,6 +20,7 @@
 #include "paxos/options.h"
 #include "proto/distlog/v1/cluster.pb.h"
 #include "proto/distlog/v1/log.pb.h"
+#include "proto/distlog/v1/record.pb.h"
 #include "server/transport.h"
 
 namespace distlog {
@@ -103,6 +104,30 @@ class Node : public TransportListener {
   absl::StatusOr<std::vector<paxos::AcceptedValue>> ReadChosen(paxos::Slot first,
                                                                paxos::Slot through,
                                                                size_t max_bytes) const;
+
+  // ---- Members and leadership. ----
+
+  // Puts an operation into the log through this replica if it leads, and answers its id as soon as
+  // it is applied; the leader then carries it on. A copy (by nonce) of one that is known is
+  // answered with that one's id. Otherwise fails as Append does; or, nothing having begun, with
+  // ABORTED (the configuration is not at base_version), FAILED_PRECONDITION (an operation is
+  // running, or the goal cannot be), INVALID_ARGUMENT (too large).
+  using BeginCallback = std::function<void(const absl::StatusOr<uint64_t>&)>;
+  void BeginOperation(v1::BeginOperationCommand command,
+                      std::chrono::steady_clock::time_point deadline, BeginCallback done);
+  // The same, to cancel one. NOT_FOUND: there is none of this id. FAILED_PRECONDITION: too late, or
+  // it has finished. OK if it is cancelled already.
+  using CancelCallback = std::function<void(const absl::Status&)>;
+  void CancelOperation(uint64_t id, std::chrono::steady_clock::time_point deadline,
+                       CancelCallback done);
+  // The members in force and the operations, as this replica knows them; empty while unassigned.
+  v1::OperationsResponse Operations() const;
+  // Who led when, as far as this replica has applied the log.
+  v1::HistoryResponse History() const;
+  // Begins to hand the leadership to `to`, or to whoever knows most if that is kNoReplica; who
+  // leads then is to be looked for. UNAVAILABLE with the leader's address: this replica does not
+  // lead. FAILED_PRECONDITION, and nothing happens: that one cannot lead.
+  absl::Status TransferLeadership(paxos::ReplicaId to);
 
   // ---- Status. ----
 

@@ -30,6 +30,9 @@ void FillStatus(const Published::State& state, v1::ServerStatus* status) {
   status->set_last_error_age_ms(state.last_error.empty() ? -1 : AgeMs(state.last_error_time));
   status->set_last_applied_age_ms(state.last_applied ? AgeMs(*state.last_applied) : -1);
   status->set_leader_since_ms(-1);
+  status->set_wall_clock_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                std::chrono::system_clock::now().time_since_epoch())
+                                .count());
   if (!state.assigned) return;
 
   status->set_leader_id(static_cast<uint64_t>(state.followed.owner));
@@ -52,6 +55,14 @@ void FillStatus(const Published::State& state, v1::ServerStatus* status) {
   status->set_last_position(state.bounds.last);
   status->set_digest(state.digest);
   *status->mutable_configuration() = ToProto(*state.configuration);
+  status->set_settled(state.settled);
+  status->set_has_left(state.has_left);
+  for (const auto& [id, peer] : state.peers) {
+    if (!peer.round_trip.has_value()) continue;
+    v1::PeerRoundTrip* round_trip = status->add_round_trips();
+    round_trip->set_id(static_cast<uint64_t>(id));
+    round_trip->set_us(peer.round_trip->count());
+  }
 }
 
 }  // namespace distlog

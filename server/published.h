@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +15,7 @@
 
 #include "paxos/configuration.h"
 #include "paxos/types.h"
+#include "proto/distlog/v1/cluster.pb.h"
 #include "server/node.h"
 
 namespace distlog {
@@ -24,6 +26,10 @@ class Published {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  struct Peer {
+    paxos::Slot chosen_through = 0;  // Durable.
+    std::optional<std::chrono::microseconds> round_trip;
+  };
   struct State {
     bool assigned = false;
     paxos::ReplicaId self{};
@@ -35,6 +41,12 @@ class Published {
     bool is_leading = false;
     bool is_content = false;
     std::set<paxos::ReplicaId> heard;  // This replica among them.
+    // What those heard in the last round said; not this replica.
+    std::map<paxos::ReplicaId, Peer> peers;
+    bool settled = false;
+    bool has_left = false;
+    std::shared_ptr<const v1::OperationsResponse> operations;  // Not null once assigned.
+    std::shared_ptr<const v1::HistoryResponse> history;        // The same.
     std::shared_ptr<const paxos::Configuration> configuration;
 
     paxos::Slot chosen_through = 0;
