@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "server/history.h"
+#include "server/removal.h"
 #include "server/request.h"
 #include "server/thread_name.h"
 #include "wire/status.h"
@@ -353,6 +354,9 @@ void EventLoop::Publish() {
     state->digest = sequencer_->digest();
     state->cluster_time_ms = sequencer_->cluster_time_ms();
   });
+  if (replica_->has_left()) {
+    world_.published->NoteRemoved(WasRemoved(replica_->self(), replica_->configuration()));
+  }
 }
 
 void EventLoop::PublishMembers() {

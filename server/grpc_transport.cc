@@ -134,10 +134,11 @@ void GrpcTransport::OnDown(const paxos::Member& member, v1::TrafficClass traffic
                   " refuses this server: " + status.error_message());
     return;
   }
-  if (traffic_class != v1::TRAFFIC_CLASS_LIVE) return;
-  if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
-    registry_->NoteRemoved(status.error_message());
+  // On any stream: one that nothing is sent on may stay open.
+  if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED && listener_ != nullptr) {
+    listener_->OnRemoved(status.error_message());
   }
+  if (traffic_class != v1::TRAFFIC_CLASS_LIVE) return;
   registry_->NoteTrouble(member, WhyUnreachable(status));
   if (!PeerIsGone(status, was_established)) return;
   {

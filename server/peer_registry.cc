@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "server/removal.h"
 #include "wire/value.h"
 
 namespace distlog {
@@ -148,11 +149,7 @@ absl::Status PeerRegistry::CheckIdentity(const v1::Hello& hello, const Identity&
 // replica has yet to learn.
 absl::Status PeerRegistry::RefuseStranger(const v1::Hello& hello) const {
   if (hello.from_id() != 0 && hello.from_id() < members_.next_replica_id) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "replica ", hello.from_id(), " is not a member as of configuration version ",
-        members_.version,
-        " of this cluster: it was removed; delete its data directory, or start the server with an "
-        "empty one to add it again"));
+    return absl::PermissionDeniedError(WasRemoved(paxos::ReplicaId{hello.from_id()}, members_));
   }
   return Refuse(absl::StrCat("replica ", hello.from_id(), " is no member of configuration ",
                              members_.version, " of this cluster"));
@@ -310,17 +307,6 @@ void PeerRegistry::Observe(const paxos::Uuid& peer, const std::vector<paxos::Env
   told.accepted_through = std::max(told.accepted_through, seen.accepted_through);
 }
 
-void PeerRegistry::NoteRemoved(const std::string& sentence) {
-  std::lock_guard lock(mutex_);
-  if (removed_.empty()) LOG(WARNING) << sentence;
-  removed_ = sentence;
-}
-
-std::string PeerRegistry::removed() const {
-  std::lock_guard lock(mutex_);
-  return removed_;
-}
-
 void PeerRegistry::NoteIn(std::map<std::string, Trouble>* troubles, const std::string& key,
                           Trouble trouble, const std::string& what) {
   std::lock_guard lock(mutex_);
@@ -372,10 +358,7 @@ void PeerRegistry::FillStatus(v1::ServerStatus* status) const {
   status->set_malformed_messages(malformed_messages_);
   status->set_dropped_messages(dropped_messages_);
   std::lock_guard lock(mutex_);
-  if (!removed_.empty()) status->set_has_left(true);
-  if (status->last_error().empty()) {
-    status->set_last_error(removed_.empty() ? seat_lost_ : removed_);
-  }
+  if (status->last_error().empty()) status->set_last_error(seat_lost_);
   for (const auto* troubles : {&outgoing_, &refused_}) {
     for (const auto& [key, trouble] : *troubles) {
       v1::PeerTrouble* out = status->add_trouble();

@@ -85,11 +85,6 @@ class PeerRegistry {
   // Notes what a peer has told of its promises and accepted slots, to be compared when it restarts.
   void Observe(const paxos::Uuid& peer, const std::vector<paxos::Envelope>& envelopes);
 
-  // A member has said that this replica was removed, in this sentence.
-  void NoteRemoved(const std::string& sentence);
-  // That sentence; empty: nobody has said so.
-  std::string removed() const;
-
   // ---- For status and the log. ----
 
   // `reason` is why nothing can be sent to that member; an empty one says that all is well.
@@ -134,7 +129,6 @@ class PeerRegistry {
   paxos::Configuration members_;
   std::vector<paxos::Member> leavers_;
   paxos::Configuration hint_;
-  std::string removed_;
   std::string seat_lost_;  // Why a peer looks for another directory here than this empty one.
   std::map<paxos::Uuid, Start> starts_;
   std::map<paxos::Uuid, Told> told_;

@@ -3,6 +3,7 @@
 #ifndef DISTLOG_SERVER_TRANSPORT_H_
 #define DISTLOG_SERVER_TRANSPORT_H_
 
+#include <string>
 #include <vector>
 
 #include "paxos/configuration.h"
@@ -35,6 +36,8 @@ class TransportListener {
   virtual void OnPeerConnected(paxos::ReplicaId peer) = 0;
   // The peer's process is gone: connection refused or reset.
   virtual void OnPeerLost(paxos::ReplicaId peer) = 0;
+  // A member has refused this replica, for good: it was removed. In its sentence.
+  virtual void OnRemoved(const std::string& sentence) = 0;
 };
 
 }  // namespace distlog
