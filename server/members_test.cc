@@ -60,6 +60,22 @@ class MembersTest : public ServerTest {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }
+  // Asked of one that leaves, the end could not be told: `stays` tells it.
+  void SetAndWait(const v1::SetMembersRequest& request, const std::string& stays) {
+    v1::ChangeResponse response;
+    const grpc::Status status =
+        Change(addresses_[0], &v1::Cluster::StubInterface::SetMembers, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    const auto is_over = [&] {
+      const v1::StatusResponse seen = StatusOf(stays);
+      if (seen.members_size() != request.addresses_size() || !seen.self().settled()) return false;
+      return std::all_of(seen.members().begin(), seen.members().end(), [&](const auto& member) {
+        return std::count(request.addresses().begin(), request.addresses().end(),
+                          member.address()) == 1;
+      });
+    };
+    while (!is_over()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   void Add(const std::string& asked, const std::string& address) {
     v1::AddMemberRequest request;
     request.set_address(address);
@@ -119,21 +135,30 @@ TEST_F(MembersTest, AClusterMovesToOtherMachinesAsAWhole) {
   AppendSome(addresses_[0], 3);
   v1::SetMembersRequest request;
   for (size_t i = 3; i < 6; ++i) request.add_addresses(addresses_[i]);
-  // Asked of one that leaves, the end could not be told.
-  v1::ChangeResponse response;
-  ASSERT_TRUE(
-      Change(addresses_[0], &v1::Cluster::StubInterface::SetMembers, request, &response).ok());
-  const auto is_over = [&] {
-    const v1::StatusResponse status = StatusOf(addresses_[5]);
-    return status.members_size() == 3 && status.members(0).id() == 4 && status.self().settled();
-  };
-  while (!is_over()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  SetAndWait(request, addresses_[5]);
   for (size_t i = 0; i < 3; ++i) {
     servers_[i].reset();
     std::filesystem::remove_all(dirs_[i]);
   }
   AppendSome(addresses_[4], 3);
   for (size_t i = 3; i < 6; ++i) UntilApplied(addresses_[i]);
+}
+
+// It knows none of those who are members with it now, and those whom it knows are gone: it is told
+// whom to let in, and catches up.
+TEST_F(MembersTest, OneThatSleptWhileAllOthersWereReplacedComesBack) {
+  Form(3, 5);
+  AppendSome(addresses_[0], 3);
+  ServerOptions asleep = OptionsFor(dirs_[2]);
+  asleep.listen = *ParseHostPort(addresses_[2]);
+  servers_[2].reset();
+  v1::SetMembersRequest request;
+  for (size_t i = 2; i < 5; ++i) request.add_addresses(addresses_[i]);
+  SetAndWait(request, addresses_[4]);
+  for (size_t i = 0; i < 2; ++i) servers_[i].reset();
+  AppendSome(addresses_[3], 2);
+  servers_[2] = *Server::Start(asleep);
+  UntilApplied(addresses_[2]);
 }
 
 // Who was removed says so, refuses everything else, and cannot be added again as it is.
