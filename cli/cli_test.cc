@@ -12,9 +12,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "cli/command.h"
+#include "cli/test_console.h"
 #include "client/fake_server.h"
-#include "gflags/gflags.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -23,45 +22,6 @@ namespace {
 
 using testing::HasSubstr;
 using Strings = std::vector<std::string>;
-
-// A file without a name, for what goes in or comes out.
-class Scratch {
- public:
-  explicit Scratch(const std::string& content = "") {
-    char name[] = "/tmp/cli_test_XXXXXX";
-    fd_ = mkstemp(name);
-    unlink(name);
-    EXPECT_EQ(write(fd_, content.data(), content.size()), static_cast<ssize_t>(content.size()));
-    lseek(fd_, 0, SEEK_SET);
-  }
-  ~Scratch() { close(fd_); }
-  int fd() const { return fd_; }
-
-  std::string Content() const {
-    std::string content(lseek(fd_, 0, SEEK_END), '\0');
-    EXPECT_EQ(pread(fd_, content.data(), content.size(), 0), static_cast<ssize_t>(content.size()));
-    return content;
-  }
-
- private:
-  int fd_;
-};
-
-struct Ran {
-  int exit_status = -1;
-  std::string out;
-  std::string err;
-};
-
-Ran RunWith(const Strings& words, const std::string& input = "") {
-  const gflags::FlagSaver saver;
-  const Scratch in(input), out, err;
-  Ran ran;
-  ran.exit_status = cli::Run(words, {.in = in.fd(), .out = out.fd(), .err = err.fd()});
-  ran.out = out.Content();
-  ran.err = err.Content();
-  return ran;
-}
 
 class CliTest : public testing::Test {
  protected:

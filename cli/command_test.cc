@@ -62,9 +62,11 @@ TEST_F(CommandTest, WhatIsNotInTheTableIsAUsageError) {
   } kCases[] = {
       {{}, "distlog help"},
       {{"benchmark"}, "no command benchmark"},
-      {{"member", "add", "x"}, "no command member"},
+      {{"member", "grow"}, "no command member grow"},
       {{"election"}, "no command election"},
-      {{"election", "transfer"}, "no command election transfer"},
+      {{"election", "vote"}, "no command election vote"},
+      {{"member", "replace", "1"},
+       "member replace needs more arguments: distlog member replace ID ADDR"},
       {{"status", "--nonsense"}, "no flag --nonsense"},
       {{"status", "--v=1"}, "no flag --v"},
       {{"status", "--flagfile=x"}, "no flag --flagfile"},

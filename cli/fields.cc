@@ -8,8 +8,9 @@
 namespace distlog::cli {
 namespace {
 
-// "PHASE_DONE" and "VERB_ADD" without the first word.
+// "PHASE_DONE" and "VERB_ADD" without the first word. What a newer server may say has no name here.
 std::string LastWord(const std::string& enumerator) {
+  if (enumerator.empty()) return "unknown";
   return absl::AsciiStrToLower(enumerator.substr(enumerator.find('_') + 1));
 }
 

@@ -22,7 +22,7 @@ DEFINE_bool(raw, false, "print payloads as they are, on a terminal too");
 DEFINE_bool(local, false, "read whatever the asked replica has");
 DEFINE_bool(follow, false, "go on with new entries");
 DEFINE_string(delimiter, "\\n", "printed after each payload; knows \\n, \\t, \\0, \\\\, \\xNN");
-DEFINE_uint64(n, 0, "start so many entries before the end");
+DEFINE_uint64(n, 0, "only the last so many: entries before the new ones, terms of the history");
 
 DEFINE_bool(dry_run, false, "print the plan, and why it would be refused; change nothing");
 DEFINE_bool(force, false,

@@ -48,8 +48,7 @@ absl::StatusOr<v1::OperationsResponse> Follow(uint64_t id, Client* client, Outpu
   };
   absl::StatusOr<v1::OperationsResponse> ended =
       client->AwaitOperation(id, [&](const v1::OperationsResponse& response) {
-        if (response.operations_size() > 0)
-          show(progress.Next(response.operations(0), absl::Now()));
+        show(progress.Next(response.operations(0), absl::Now()));
       });
   show(progress.End());
   return ended;
@@ -188,7 +187,8 @@ int RunMemberCancel(const Invocation& invocation, Client* client, Output* output
   const CancelResult result = client->CancelOperation(*id);
   if (result.outcome != Outcome::kDone) {
     output->Error(result.status);
-    return ExitStatus(result.outcome, result.status);
+    const bool is_known = result.status.code() != absl::StatusCode::kNotFound;
+    return is_known ? ExitStatus(result.outcome, result.status) : kExitPrecondition;
   }
   const absl::StatusOr<v1::OperationsResponse> ended = Follow(*id, client, output);
   if (!ended.ok()) {

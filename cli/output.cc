@@ -109,7 +109,7 @@ int ExitStatus(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
       return kExitNoLeader;
     case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kAborted:  // The configuration has another version.
+    case absl::StatusCode::kAborted:  // Of a change of members: another version is in force.
       return kExitPrecondition;
     default:
       return kExitFailed;

@@ -30,6 +30,7 @@ TEST(ExitStatusTest, FollowsTheContract) {
   EXPECT_EQ(ExitStatus(Outcome::kNotDone, absl::UnavailableError("x")), 5);
   EXPECT_EQ(ExitStatus(Outcome::kNotDone, absl::DeadlineExceededError("x")), 5);
   EXPECT_EQ(ExitStatus(Outcome::kNotDone, absl::FailedPreconditionError("x")), 4);
+  EXPECT_EQ(ExitStatus(Outcome::kNotDone, absl::AbortedError("x")), 4);
   EXPECT_EQ(ExitStatus(Outcome::kNotDone, absl::InvalidArgumentError("x")), 1);
   const struct {
     Code code;

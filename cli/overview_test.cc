@@ -1,10 +1,8 @@
-// What status and election status make of an answer: fault tolerance, leader, problems; text and
-// JSON as a whole.
+// What status makes of the answers: fault tolerance, leader; text and JSON as a whole.
 
 #include "cli/overview.h"
 
-#include <string>
-
+#include "cli/healthy_cluster.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -13,49 +11,9 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
-// Three voters on ports 4601 to 4603, led by 1, with 16 entries in 7 slots.
-v1::StatusResponse Healthy() {
-  v1::StatusResponse response;
-  for (uint64_t id = 1; id <= 3; ++id) {
-    v1::MemberStatus* member = response.add_members();
-    member->set_id(id);
-    member->set_address("127.0.0.1:460" + std::to_string(id));
-    member->set_voter(true);
-    member->set_reachable(true);
-    v1::ServerStatus* status = member->mutable_status();
-    status->set_assigned(true);
-    status->set_cluster_id(std::string(32, '\xab'));
-    status->set_replica_id(id);
-    status->set_uuid(std::string(16, static_cast<char>(id)));
-    status->set_leader_id(1);
-    status->mutable_ballot()->set_round(3);
-    status->mutable_ballot()->set_replica(1);
-    *status->mutable_promised() = status->ballot();
-    status->set_is_leader(id == 1);
-    status->set_content(true);
-    status->set_quorum_connected(true);
-    for (uint64_t heard = 1; heard <= 3; ++heard) status->add_heard(heard);
-    status->set_leader_since_ms(65000);
-    status->set_chosen_through(7);
-    status->set_applied_through(7);
-    status->set_first_position(1);
-    status->set_last_position(16);
-    status->set_last_applied_age_ms(3000);
-    status->set_last_error_age_ms(-1);
-    status->set_disk_used_bytes(2048);
-    status->mutable_configuration()->set_version(1);
-  }
-  *response.mutable_self() = response.members(0).status();
-  return response;
-}
-
-void Lose(int index, v1::StatusResponse* response) {
-  v1::MemberStatus* member = response->mutable_members(index);
-  member->set_reachable(false);
-  member->clear_status();
-  member->set_unreachable_reason("connection refused");
-}
+const v1::OperationsResponse kNoOperations;
 
 TEST(OverviewTest, CountsTheVotersThatCouldCarryOn) {
   v1::StatusResponse response = Healthy();
@@ -63,10 +21,10 @@ TEST(OverviewTest, CountsTheVotersThatCouldCarryOn) {
   EXPECT_EQ(Summarize(response).leader_id, 1u);
 
   // A voter that lags is one that cannot be counted on, but the quorum is not lost for it.
-  for (int i : {0, 1}) response.mutable_members(i)->mutable_status()->set_chosen_through(5000);
+  for (int i : {0, 1}) SetChosen(i, 5000, &response);
   EXPECT_EQ(Summarize(response).can_lose, 0);
   EXPECT_THAT(Summarize(response).problems, ElementsAre(HasSubstr("4993 slots behind")));
-  response.mutable_members(1)->mutable_status()->set_chosen_through(7);
+  SetChosen(1, 7, &response);
   EXPECT_EQ(Summarize(response).can_lose, 0);
 
   response = Healthy();
@@ -101,30 +59,11 @@ TEST(OverviewTest, TheLeaderIsTheOneThatSaysSoInTheHighestBallot) {
               ElementsAre("nobody leads at the moment", HasSubstr("replica 1")));
 }
 
-TEST(OverviewTest, DamageAndItsRepairAreProblems) {
-  v1::StatusResponse response = Healthy();
-  v1::ServerStatus* status = response.mutable_members(1)->mutable_status();
-  v1::DamagedSegment* damaged = status->add_damaged_segments();
-  damaged->set_first_slot(10);
-  damaged->set_last_slot(18);
-  damaged->set_damage("slot 12: bad checksum");
-  status->set_repaired_segments(2);
-  EXPECT_THAT(
-      Summarize(response).problems,
-      ElementsAre("replica 2 at 127.0.0.1:4602 has damage in slots 10 to 18, which is being "
-                  "repaired: slot 12: bad checksum",
-                  "replica 2 at 127.0.0.1:4602 has repaired 2 damaged segments since it started: "
-                  "look at its disk"));
-  damaged->set_repair_error("no other member can be reached");
-  EXPECT_THAT(Summarize(response).problems[0],
-              HasSubstr("slots 10 to 18, which cannot be repaired yet: no other member"));
-}
-
 TEST(OverviewTest, StatusIsOneScreen) {
   v1::StatusResponse response = Healthy();
   Lose(2, &response);
   EXPECT_EQ(
-      StatusText(response, /*color=*/false),
+      StatusText(response, kNoOperations, /*color=*/false),
       "can lose no more replica (3 voters)\n"
       "  replica 3 at 127.0.0.1:4603 cannot be reached: connection refused\n"
       "cluster abababababababab, configuration 1, leader 1 in ballot 3.1, positions 1 to 16\n"
@@ -144,7 +83,7 @@ TEST(OverviewTest, StatusJsonHasAllKeysAlsoOfAnUnreachableMember) {
   response.mutable_members()->DeleteSubrange(1, 1);
   Lose(1, &response);
   EXPECT_EQ(
-      StatusJson(response),
+      StatusJson(response, kNoOperations),
       "{\"cluster_id\":\"abababababababababababababababababababababababababababababababab\","
       "\"assigned\":true,\"leader_id\":\"1\",\"ballot\":{\"round\":\"3\",\"replica\":\"1\"},"
       "\"configuration_version\":\"1\",\"first_position\":\"1\",\"last_position\":\"16\","
@@ -154,46 +93,31 @@ TEST(OverviewTest, StatusJsonHasAllKeysAlsoOfAnUnreachableMember) {
       "\"reachable\":true,\"is_leader\":true,\"leader_id\":\"1\",\"chosen_through\":\"7\","
       "\"applied_through\":\"7\",\"first_position\":\"1\",\"last_position\":\"16\","
       "\"lag_entries\":\"0\",\"last_applied_age_ms\":\"3000\",\"disk_used_bytes\":\"2048\","
-      "\"disk_free_bytes\":\"0\",\"digest\":\"0\","
+      "\"disk_free_bytes\":\"53687091200\",\"digest\":\"0\","
       "\"uuid\":\"01010101-0101-0101-0101-010101010101\",\"version\":\"\",\"last_error\":\"\","
       "\"last_error_age_ms\":\"-1\",\"damaged_segments\":\"0\",\"repaired_segments\":\"0\","
-      "\"scrub_completed_age_ms\":\"0\",\"unreachable_reason\":\"\"},"
+      "\"scrub_completed_age_ms\":\"0\",\"wall_clock_ms\":\"0\",\"has_left\":false,"
+      "\"unreachable_reason\":\"\"},"
       "{\"id\":\"3\",\"address\":\"127.0.0.1:4603\",\"role\":\"voter\",\"reachable\":false,"
       "\"is_leader\":false,\"leader_id\":\"\",\"chosen_through\":\"\",\"applied_through\":\"\","
       "\"first_position\":\"\",\"last_position\":\"\",\"lag_entries\":\"\","
       "\"last_applied_age_ms\":\"\",\"disk_used_bytes\":\"\",\"disk_free_bytes\":\"\","
       "\"digest\":\"\",\"uuid\":\"\",\"version\":\"\",\"last_error\":\"\","
       "\"last_error_age_ms\":\"\",\"damaged_segments\":\"\",\"repaired_segments\":\"\","
-      "\"scrub_completed_age_ms\":\"\",\"unreachable_reason\":\"connection refused\"}]}\n");
-}
-
-TEST(OverviewTest, ElectionStatusTellsEveryView) {
-  v1::StatusResponse response = Healthy();
-  Lose(2, &response);
-  response.mutable_members(1)->mutable_status()->set_leader_id(0);
-  EXPECT_EQ(ElectionText(response),
-            "replica 1 leads in ballot 3.1, for 65 s\n"
-            "\n"
-            "id  address         follows      ballot  promised  content  quorum     hears\n"
-            "1   127.0.0.1:4601  1            3.1     3.1       yes      connected  1 2 3\n"
-            "2   127.0.0.1:4602  nobody       3.1     3.1       yes      connected  1 2 3\n"
-            "3   127.0.0.1:4603  unreachable\n");
-  const std::string json = ElectionJson(response, 1'000'000);
-  EXPECT_THAT(json, HasSubstr("{\"leader_id\":\"1\",\"ballot\":{\"round\":\"3\",\"replica\":\"1\"},"
-                              "\"since_ms\":\"935000\""));
-  EXPECT_THAT(json, HasSubstr("{\"id\":\"2\",\"leader_id\":\"0\",\"quorum_connected\":true"));
-  EXPECT_THAT(json, HasSubstr("{\"id\":\"3\",\"leader_id\":\"\",\"quorum_connected\":false"));
+      "\"scrub_completed_age_ms\":\"\",\"wall_clock_ms\":\"\",\"has_left\":false,"
+      "\"unreachable_reason\":\"connection refused\"}],\"operation\":null}\n");
 }
 
 TEST(OverviewTest, AnEmptyServerSaysWhatToDo) {
   v1::StatusResponse response;
   response.mutable_self()->set_address("127.0.0.1:4601");
-  EXPECT_THAT(StatusText(response, false), HasSubstr("distlog init"));
-  EXPECT_THAT(StatusJson(response), HasSubstr("\"leader_id\":\"0\""));
-  EXPECT_THAT(StatusJson(response), HasSubstr("\"can_lose\":\"-1\""));
-  EXPECT_THAT(StatusJson(response),
+  EXPECT_THAT(StatusText(response, kNoOperations, false), HasSubstr("distlog init"));
+  EXPECT_THAT(StatusJson(response, kNoOperations), HasSubstr("\"leader_id\":\"0\""));
+  EXPECT_THAT(StatusJson(response, kNoOperations), HasSubstr("\"can_lose\":\"-1\""));
+  EXPECT_THAT(StatusJson(response, kNoOperations),
               HasSubstr("\"problems\":[\"the server at 127.0.0.1:4601 belongs to no cluster yet: "
-                        "form one with `distlog init`\"]"));
+                        "form one with `distlog init`, or add it to one with `distlog member add "
+                        "127.0.0.1:4601`\"]"));
 }
 
 TEST(OverviewTest, AReplicaThatIsInNoBallotShowsNone) {
@@ -201,8 +125,24 @@ TEST(OverviewTest, AReplicaThatIsInNoBallotShowsNone) {
   v1::ServerStatus* status = response.mutable_members(2)->mutable_status();
   status->set_leader_id(0);
   status->clear_ballot();
-  EXPECT_THAT(StatusText(response, false), HasSubstr("voter  follows nobody  -       7 "));
-  EXPECT_THAT(ElectionText(response), HasSubstr("127.0.0.1:4603  nobody   -       3.1 "));
+  EXPECT_THAT(StatusText(response, kNoOperations, false),
+              HasSubstr("voter  follows nobody  -       7 "));
+}
+
+TEST(OverviewTest, TheOperationUnderWayIsToldOfUntilItHasFinished) {
+  v1::OperationsResponse operations;
+  v1::Operation* operation = operations.add_operations();
+  operation->set_id(4);
+  operation->set_request("add 127.0.0.1:4604");
+  operation->set_phase(v1::Operation::PHASE_LEARNING);
+  operation->set_cause("member 4 is behind");
+  EXPECT_THAT(StatusText(Healthy(), operations, false),
+              HasSubstr("(3 voters)\n  operation 4 is under way: add 127.0.0.1:4604 (learning): "
+                        "member 4 is behind\n"));
+  EXPECT_THAT(StatusJson(Healthy(), operations), HasSubstr("],\"operation\":{\"id\":\"4\","));
+  operation->set_phase(v1::Operation::PHASE_DONE);
+  EXPECT_THAT(StatusText(Healthy(), operations, false), Not(HasSubstr("operation")));
+  EXPECT_THAT(StatusJson(Healthy(), operations), HasSubstr("],\"operation\":null}"));
 }
 
 // JSON escapes in its own way.
@@ -210,8 +150,9 @@ TEST(OverviewTest, ProblemsAreEscapedOnce) {
   v1::StatusResponse response = Healthy();
   Lose(2, &response);
   response.mutable_members(2)->set_unreachable_reason("a\\b\n");
-  EXPECT_THAT(StatusText(response, false), HasSubstr("cannot be reached: a\\b\\n\n"));
-  EXPECT_THAT(StatusJson(response), HasSubstr("cannot be reached: a\\\\b\\u000a\""));
+  EXPECT_THAT(StatusText(response, kNoOperations, false),
+              HasSubstr("cannot be reached: a\\b\\n\n"));
+  EXPECT_THAT(StatusJson(response, kNoOperations), HasSubstr("cannot be reached: a\\\\b\\u000a\""));
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ int Show(Client* client, Output* output, const Render& render) {
 int RunStatus(const Invocation&, Client* client, Output* output) {
   return Show(client, output, [&](const v1::StatusResponse& response) {
     v1::OperationsResponse operations;
-    if (response.self().assigned()) {
+    if (response.self().assigned() && !response.self().has_left()) {
       if (auto known = client->Operations(); known.ok()) operations = *std::move(known);
     }
     const bool color = output->terminal() && getenv("NO_COLOR") == nullptr;

@@ -48,6 +48,11 @@ std::vector<std::string> FakeMembership::requests() const {
   return requests_;
 }
 
+int FakeMembership::told() const {
+  absl::MutexLock lock(&mutex_);
+  return told_;
+}
+
 absl::Status FakeMembership::Change(const v1::ChangeOptions& options, const std::string& request,
                                     const v1::ConfigurationMessage& configuration,
                                     v1::ChangeResponse* response) {
@@ -98,6 +103,7 @@ absl::Status FakeMembership::Cancel(uint64_t id) {
 
 void FakeMembership::Tell(bool is_leader, v1::OperationsResponse* response) {
   absl::MutexLock lock(&mutex_);
+  if (is_leader) ++told_;
   if (is_leader && !operations_.empty()) {
     v1::Operation& newest = operations_.back();
     if (stages_.empty()) {

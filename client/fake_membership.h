@@ -34,6 +34,8 @@ class FakeMembership {
   void Refuse(const std::string& sentence);
   // The requests that began an operation or planned one, in words.
   std::vector<std::string> requests() const;
+  // How often a leader was asked for operations.
+  int told() const;
 
   // For the service.
   absl::Status Change(const v1::ChangeOptions& options, const std::string& request,
@@ -50,6 +52,7 @@ class FakeMembership {
   std::vector<v1::Operation> stages_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::Operation> operations_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> requests_ ABSL_GUARDED_BY(mutex_);
+  int told_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string refusal_ ABSL_GUARDED_BY(mutex_);
 };
 

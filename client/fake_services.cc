@@ -207,6 +207,12 @@ grpc::Status FakeClusterService::Operations(grpc::ServerContext*,
   }
   cluster_->membership().Tell(cluster_->leader() == id_, response);
   *response->mutable_configuration() = cluster_->configuration();
+  if (request->id() == 0) return grpc::Status::OK;
+  const v1::OperationsResponse all = *response;
+  response->clear_operations();
+  for (const v1::Operation& operation : all.operations()) {
+    if (operation.id() == request->id()) *response->add_operations() = operation;
+  }
   return grpc::Status::OK;
 }
 

@@ -329,6 +329,9 @@ void EventLoop::Publish() {
       state->followed = replica_->followed();
       state->followed_since = Clock::now();
       ++state->followed_changes;
+    }
+    if (leader_told_ != replica_->leader_hint()) {
+      leader_told_ = replica_->leader_hint();
       state->leader_address = LeaderAddress();
     }
     state->promised = replica_->promised();
