@@ -277,13 +277,15 @@ absl::Status Sequencer::ApplyCommand(const std::string& payload, Applied* applie
   if (!IsAllKnown(*command)) {
     return absl::UnimplementedError("its command is not known to this program");
   }
-  if (!command->has_open_producer()) return absl::DataLossError("its command is missing");
+  if (!command->has_open_producer() && !command->has_recovery()) {
+    return absl::DataLossError("its command is missing");
+  }
 
   applied->origin_replica = command->origin().replica();
   applied->origin_start_nonce = command->origin().start_nonce();
   applied->origin_sequence = command->origin().sequence();
   cluster_time_ms_ = std::max(cluster_time_ms_, command->cluster_time_ms());
-  applied->opened = OpenProducer(command->open_producer());
+  if (command->has_open_producer()) applied->opened = OpenProducer(command->open_producer());
   return absl::OkStatus();
 }
 

@@ -19,16 +19,23 @@
 #include "paxos/options.h"
 #include "paxos/record.h"
 #include "paxos/types.h"
+#include "proto/distlog/v1/common.pb.h"
 
 namespace distlog {
 
+// A file in a data directory that must not be used again, because it is an older copy of itself:
+// why, in a sentence. Whoever starts a server looks for it; Open does not.
+inline constexpr char kRegressedFile[] = "REGRESSED";
+
 // Who a data directory belongs to.
 struct Identity {
-  paxos::Uuid uuid;                             // Of this directory; drawn when it is formatted.
+  paxos::Uuid uuid;                             // Of this directory; drawn when it is formatted,
+                                                // and again when it is recovered.
   std::string cluster_id;                       // 32 bytes; empty while unassigned.
   std::optional<paxos::Configuration> genesis;  // Version 1, set iff assigned.
-  uint64_t start_counter = 0;                   // Rises durably with each Open.
-  uint64_t start_nonce = 0;                     // Drawn at each Open.
+  std::vector<v1::RecoveredFrom> recovered;  // What the cluster went through since, oldest first.
+  uint64_t start_counter = 0;                // Rises durably with each Open.
+  uint64_t start_nonce = 0;                  // Drawn at each Open.
 };
 
 // An entry as clients see it.
@@ -175,6 +182,24 @@ class Store {
 
   // Removes from the disk what Adopt replaced, as far as nobody reads it any more.
   absl::Status RemoveReplaced();
+
+  // ---- Recovery after a quorum was lost for good: log/recovery.h alone calls it. ----
+
+  struct Continuation {
+    v1::RecoveredFrom from;
+    // All of the slots above recovered().chosen_through, in order: `from.slot`, the configuration
+    // and more. They are chosen from now on.
+    std::vector<paxos::AcceptedValue> values;
+    paxos::Ballot promised;              // At least every ballot in `values`.
+    paxos::Configuration configuration;  // The one in `values`; its only member is this directory,
+    paxos::Uuid uuid;                    // by this UUID.
+  };
+  // Makes the log here that of another cluster, with other ids: in one durable write, before which
+  // the directory is what it was, and after which it is a member of that cluster. Until then the
+  // new values stand in copies of the unsealed segments, which a start removes. Unknown: that write
+  // failed, and it is the one or the other. The store takes no more calls afterwards: it is to be
+  // closed.
+  absl::Status Continue(const Continuation& next);
 
   // ---- Peers. ----
 

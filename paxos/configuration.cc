@@ -16,6 +16,13 @@ bool Configuration::IsVoter(ReplicaId id) const {
   return member != nullptr && member->voter;
 }
 
+ReplicaId Configuration::SeatOf(const Uuid& uuid) const {
+  for (const Member& member : members) {
+    if (member.uuid == uuid) return member.id;
+  }
+  return kNoReplica;
+}
+
 bool TakesEffect(const Configuration& next, const Configuration& current) {
   if (next.version != current.version + 1) return false;
   if (next.next_replica_id < current.next_replica_id) return false;

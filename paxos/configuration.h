@@ -29,6 +29,8 @@ struct Configuration {
 
   const Member* Find(ReplicaId id) const;  // Null for a stranger.
   bool IsVoter(ReplicaId id) const;
+  // Whose seat `uuid` holds; kNoReplica if none.
+  ReplicaId SeatOf(const Uuid& uuid) const;
 };
 
 // Whether `next`, chosen at some slot, takes effect there when `current` is in force (rule B2).

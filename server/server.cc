@@ -46,14 +46,13 @@ constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr std::chrono::milliseconds kShutdownPatience{500};
 // Of the payloads in one answer to Peer.Fetch.
 constexpr size_t kFetchBytes = 4 << 20;
-// In the data directory of a replica that a peer has found regressed: why. Each start raises the
-// start counter, so that after enough of them peers could not tell the old copy any more.
-constexpr char kRegressedFile[] = "REGRESSED";
 
 std::string RegressedPath(const std::string& data_dir) {
   return absl::StrCat(data_dir, "/", kRegressedFile);
 }
 
+// Marks the directory. Each start raises the start counter, so that after enough of them peers
+// could not tell the old copy any more.
 [[noreturn]] void DieRegressed(const std::string& data_dir, const std::string& sentence) {
   const int fd = open(RegressedPath(data_dir).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const int dir = open(data_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
