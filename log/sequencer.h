@@ -33,7 +33,7 @@ enum class RefusalReason : uint32_t {
   kAfterEpoch = 13,  // OpenProducer only.
 };
 
-struct AppendResult {
+struct AppliedAppend {
   RefusalReason reason = RefusalReason::kNone;  // kNone: it is in the log.
   bool duplicate = false;                       // It was in the log (or refused) before.
   // Neither this request nor an earlier one with the same producer and sequence is in the log: what
@@ -44,7 +44,7 @@ struct AppendResult {
   uint32_t count = 0;
   uint64_t expected = 0;  // Of a refusal: as at ErrorDetail.
   uint64_t actual = 0;
-  friend bool operator==(const AppendResult&, const AppendResult&) = default;
+  friend bool operator==(const AppliedAppend&, const AppliedAppend&) = default;
 };
 
 struct OpenProducerResult {
@@ -66,7 +66,7 @@ struct Applied {
   uint64_t origin_replica = 0;  // All 0 for a no-op or a configuration.
   uint64_t origin_start_nonce = 0;
   uint64_t origin_sequence = 0;
-  std::vector<AppendResult> appends;         // Of a batch, one per append.
+  std::vector<AppliedAppend> appends;        // Of a batch, one per append.
   std::optional<OpenProducerResult> opened;  // Of that command.
   friend bool operator==(const Applied&, const Applied&) = default;
 };
@@ -156,9 +156,9 @@ class Sequencer {
   absl::Status ApplyCommand(const std::string& payload, Applied* applied);
   void ApplyConfiguration(const paxos::AcceptedValue& value);
 
-  AppendResult ApplyAppend(const BatchOutline::Append& append);
-  AppendResult Place(const BatchOutline::Append& append);
-  AppendResult ResultOfRepeat(const Producer& producer, const BatchOutline::Append& append) const;
+  AppliedAppend ApplyAppend(const BatchOutline::Append& append);
+  AppliedAppend Place(const BatchOutline::Append& append);
+  AppliedAppend ResultOfRepeat(const Producer& producer, const BatchOutline::Append& append) const;
   OpenProducerResult OpenProducer(const v1::OpenProducerCommand& command);
 
   static absl::Status RestoreProducer(const v1::ProducerState& state, uint64_t last_position,
