@@ -64,6 +64,7 @@ int RunRead(const Invocation& invocation, Client* client, Output* output);
 int RunTail(const Invocation& invocation, Client* client, Output* output);
 int RunStatus(const Invocation& invocation, Client* client, Output* output);
 int RunElectionStatus(const Invocation& invocation, Client* client, Output* output);
+int RunRecover(const Invocation& invocation, Client* client, Output* output);
 int RunBench(const Invocation& invocation, Client* client, Output* output);
 
 }  // namespace distlog::cli
