@@ -118,6 +118,8 @@ class Node : public TransportListener {
   Identity identity() const;
   // Empty until this replica takes part.
   std::string cluster_id() const;
+  // Whether a request that names these may be served here: CheckCluster.
+  absl::Status CheckNames(const std::string& cluster, const std::string& log) const;
   const Limits& limits() const;
   Store* store() const;
 
