@@ -33,9 +33,13 @@ struct Identity {
                                                 // and again when it is recovered.
   std::string cluster_id;                       // 32 bytes; empty while unassigned.
   std::optional<paxos::Configuration> genesis;  // Version 1, set iff assigned.
-  std::vector<v1::RecoveredFrom> recovered;  // What the cluster went through since, oldest first.
-  uint64_t start_counter = 0;                // Rises durably with each Open.
-  uint64_t start_nonce = 0;                  // Drawn at each Open.
+  std::vector<v1::RecoveredFrom> recovered;     // What it went through since, oldest first.
+  paxos::ReplicaId replica{};                   // Its seat; kNoReplica: none.
+  // Of a server that joined a running cluster: the configuration that it was given then. It tells
+  // whom to ask until the log is known here, and decides nothing.
+  std::optional<paxos::Configuration> joined;
+  uint64_t start_counter = 0;  // Rises durably with each Open.
+  uint64_t start_nonce = 0;    // Drawn at each Open.
 };
 
 // An entry as clients see it.
@@ -88,8 +92,12 @@ class Store {
   Identity identity() const;
   const Recovered& recovered() const;
 
-  // Makes the genesis durable, once. The same again: OK. FailedPrecondition: assigned to another.
-  absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id);
+  // Makes the genesis and this directory's seat durable, in one write, once. The seat is that of
+  // its UUID in `joined`, a configuration of the cluster, if a running cluster adds it, otherwise
+  // in the genesis; the caller sees to it that there is one. The same cluster again: OK, and
+  // nothing changes. FailedPrecondition: assigned to another.
+  absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
+                      const std::optional<paxos::Configuration>& joined = std::nullopt);
 
   // Makes all of `records` durable, or (at a crash) a prefix of the groups they need: one group, or
   // two when they touch both unsealed segments.

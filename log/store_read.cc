@@ -364,6 +364,14 @@ Identity Store::identity() const {
     absl::StatusOr<paxos::Configuration> genesis = FromProto(contents.genesis());
     if (genesis.ok()) identity.genesis = *std::move(genesis);
   }
+  if (contents.has_joined()) {
+    absl::StatusOr<paxos::Configuration> joined = FromProto(contents.joined());
+    if (joined.ok()) identity.joined = *std::move(joined);
+  }
+  identity.replica = paxos::ReplicaId{contents.replica_id()};
+  if (identity.replica == paxos::kNoReplica && identity.genesis.has_value()) {
+    identity.replica = identity.genesis->SeatOf(identity.uuid);
+  }
   return identity;
 }
 

@@ -22,10 +22,10 @@ absl::Status Store::Rep::Fail(absl::Status status) {
   return status;
 }
 
-absl::Status Store::Assign(const paxos::Configuration& genesis, const std::string& cluster_id) {
+absl::Status Store::Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
+                           const std::optional<paxos::Configuration>& joined) {
   Rep& rep = *rep_;
   if (!rep.failed.ok()) return rep.failed;
-  const v1::ConfigurationMessage message = ToProto(genesis);
   if (!rep.side.contents.cluster_id().empty()) {
     if (rep.side.contents.cluster_id() == cluster_id) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat("store ", rep.dir, " belongs to cluster ",
@@ -35,10 +35,14 @@ absl::Status Store::Assign(const paxos::Configuration& genesis, const std::strin
   if (cluster_id.size() != 32) {
     return absl::InvalidArgumentError("the id of a cluster has 32 bytes");
   }
+  const paxos::Uuid uuid = UuidFromBytes(rep.side.contents.uuid());
+  const paxos::ReplicaId seat = (joined.has_value() ? *joined : genesis).SeatOf(uuid);
   {
     const std::lock_guard lock(rep.mutex);
-    *rep.side.contents.mutable_genesis() = message;
+    *rep.side.contents.mutable_genesis() = ToProto(genesis);
     rep.side.contents.set_cluster_id(cluster_id);
+    rep.side.contents.set_replica_id(static_cast<uint64_t>(seat));
+    if (joined.has_value()) *rep.side.contents.mutable_joined() = ToProto(*joined);
   }
   return rep.Fail(rep.side.Save());
 }

@@ -24,6 +24,10 @@ class FakeOwnState : public OwnState {
     identity_.genesis = genesis;
     identity_.cluster_id = ClusterId(genesis);
   }
+  void SetRecovered(const std::vector<v1::RecoveredFrom>& recovered) {
+    const std::lock_guard lock(mutex_);
+    identity_.recovered = recovered;
+  }
   void SetClusterId(const std::string& cluster_id) {
     std::lock_guard lock(mutex_);
     identity_.cluster_id = cluster_id;

@@ -37,14 +37,6 @@ absl::Status Busy(const std::string& what) {
                           v1::ErrorDetail::REASON_BUSY);
 }
 
-// The seat of this directory in its genesis. (A server that a running cluster adds has none there.)
-paxos::ReplicaId SelfOf(const Identity& identity) {
-  for (const paxos::Member& member : identity.genesis->members) {
-    if (member.uuid == identity.uuid) return member.id;
-  }
-  return paxos::kNoReplica;
-}
-
 // When the last entry was made, as a time of this process; none if there is no entry.
 std::optional<Published::TimePoint> TimeOfLastEntry(const Store& store,
                                                     const Sequencer& sequencer) {
@@ -152,7 +144,7 @@ absl::Status Node::Start() {
 
 // Posts the recovered log to the loop, which takes part from then on.
 absl::Status Node::Rep::Join() {
-  const paxos::ReplicaId id = SelfOf(store->identity());
+  const paxos::ReplicaId id = store->identity().replica;
   if (id == paxos::kNoReplica) {
     return absl::FailedPreconditionError(absl::StrCat("data directory ", options.data_dir,
                                                       ": its cluster has no member with its UUID"));
@@ -174,11 +166,12 @@ absl::Status Node::Rep::Join() {
   return absl::OkStatus();
 }
 
-absl::Status Node::Assign(const paxos::Configuration& genesis, const std::string& cluster_id) {
+absl::Status Node::Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
+                          const std::optional<paxos::Configuration>& joined) {
   std::lock_guard lock(rep_->assign_mutex);
   if (rep_->store->identity().cluster_id == cluster_id) return absl::OkStatus();
-  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id](Store* store) {
-    const absl::Status status = store->Assign(genesis, cluster_id);
+  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id, &joined](Store* store) {
+    const absl::Status status = store->Assign(genesis, cluster_id, joined);
     return status.ok() ? rep->Join() : status;
   });
 }

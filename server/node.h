@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,9 +57,11 @@ class Node : public TransportListener {
   // Recovers the log if the store is assigned, and starts the threads.
   absl::Status Start();
 
-  // Assigns an empty server to its cluster: makes the genesis durable, and begins to take part.
-  // The same again: OK. Blocks for the disk.
-  absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id);
+  // Assigns an empty server to its cluster: makes the genesis durable, with the configuration that
+  // names it if a running cluster adds it (Store::Assign), and begins to take part. The same again:
+  // OK. Blocks for the disk.
+  absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
+                      const std::optional<paxos::Configuration>& joined = std::nullopt);
 
   // Hands leadership over, takes no new requests, waits for those under way (at most `patience`),
   // makes the mark durable and stops the threads.

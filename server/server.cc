@@ -44,6 +44,8 @@ constexpr int kMaxThreads = 256;
 constexpr int kMaxStreamsPerConnection = 1024;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr std::chrono::milliseconds kShutdownPatience{500};
+// A replica that follows a leader so long after its start is one of a cluster that serves.
+constexpr std::chrono::seconds kServesAfter{10};
 // Of the payloads in one answer to Peer.Fetch.
 constexpr size_t kFetchBytes = 4 << 20;
 
@@ -134,6 +136,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<GenesisSpread> spread;
   bool stopped = false;
+  const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 
   absl::Status Open();
   void StartScrub();
@@ -142,6 +145,7 @@ struct Server::Parts {
   void Probe(v1::ProbeResponse* response) const;
   absl::StatusOr<bool> Assign(const paxos::Configuration& genesis);
   void CheckAddress() const;
+  void OnSuperseded(const std::string& sentence) const;
 };
 
 absl::Status Server::Parts::Open() {
@@ -155,6 +159,7 @@ absl::Status Server::Parts::Open() {
       [this](const std::string& sentence) { DieRegressed(options.data_dir, sentence); });
   node = std::make_unique<Node>(NodeOptions(options, address), *std::move(opened), transport.get());
   transport->SetListener(node.get());
+  transport->SetSuperseded([this](const std::string& sentence) { OnSuperseded(sentence); });
   state->SetPost([node = node.get()](std::function<void(Store*)> task) {
     node->PostToStorage(std::move(task));
   });
@@ -268,6 +273,17 @@ absl::Status Server::Parts::FormAlone() {
   return Assign(*genesis).status();
 }
 
+// A replica that comes up again after its cluster was recovered without it must not make a quorum
+// of those who were lost. One that has served for a while is left alone: then it is the recovery
+// that was a mistake, and `status` tells of it.
+void Server::Parts::OnSuperseded(const std::string& sentence) const {
+  v1::ServerStatus status;
+  node->FillStatus(&status);
+  const auto age = std::chrono::steady_clock::now() - started;
+  if (status.term_changes() > 0 && age >= kServesAfter) return;
+  DieRegressed(options.data_dir, sentence);
+}
+
 // An address that the configuration does not name is where nobody will look for this replica.
 void Server::Parts::CheckAddress() const {
   const paxos::Configuration members = registry->members();
@@ -333,12 +349,9 @@ const std::string& Server::address() const { return parts_->address; }
 
 std::string Server::Describe() const {
   const Identity identity = parts_->node->identity();
-  std::string seat = "unassigned";
-  if (identity.genesis.has_value()) {
-    for (const paxos::Member& member : identity.genesis->members) {
-      if (member.uuid == identity.uuid) seat = "replica " + paxos::ToString(member.id);
-    }
-  }
+  const std::string seat = identity.replica == paxos::kNoReplica
+                               ? "unassigned"
+                               : "replica " + paxos::ToString(identity.replica);
   return absl::StrCat("serving at ", parts_->address, ", ", seat, ", data directory ",
                       parts_->options.data_dir);
 }
