@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "log/env.h"
+#include "log/side_file.h"
 #include "log/store_driver.h"
 #include "wire/value.h"
 
@@ -291,6 +293,46 @@ TEST_F(StoreTest, ItIsAssignedOnceAndHoldsNothingBefore) {
   EXPECT_EQ(store->identity().cluster_id, id);
   EXPECT_EQ(store->identity().genesis, TestGenesis());
   EXPECT_TRUE(absl::IsFailedPrecondition(store->Assign(TestGenesis(), std::string(32, 'x'))));
+}
+
+// A server that a running cluster adds: its seat is in a later configuration, of which the genesis
+// knows nothing. Whoever comes later with another one changes nothing.
+TEST_F(StoreTest, TheSeatOfANewcomerIsThatOfTheConfigurationItJoinedBy) {
+  ASSERT_EQ(Store::Format({}, dir_), absl::OkStatus());
+  auto store = *Store::Open({}, dir_);
+  EXPECT_EQ(store->identity().replica, paxos::kNoReplica);
+  paxos::Configuration joined = TestGenesis();
+  joined.version = 5;
+  joined.next_replica_id = 8;
+  joined.members.push_back(
+      {paxos::ReplicaId{7}, store->identity().uuid, "localhost:7", /*voter=*/false});
+  const std::string id = ClusterId(TestGenesis());
+  ASSERT_EQ(store->Assign(TestGenesis(), id, joined), absl::OkStatus());
+  joined.version = 6;
+  EXPECT_EQ(store->Assign(TestGenesis(), id, joined), absl::OkStatus());
+  store.reset();
+  const Identity identity = (*Store::Open({}, dir_))->identity();
+  EXPECT_EQ(identity.replica, paxos::ReplicaId{7});
+  EXPECT_EQ(identity.genesis, TestGenesis());
+  ASSERT_TRUE(identity.joined.has_value());
+  EXPECT_EQ(identity.joined->version, 5);
+}
+
+// A directory of before seats were stored: a founder's seat is in its genesis.
+TEST_F(StoreTest, TheSeatOfAFounderIsThatOfItsGenesis) {
+  ASSERT_EQ(Store::Format({}, dir_), absl::OkStatus());
+  auto store = *Store::Open({}, dir_);
+  const paxos::Configuration genesis = *MakeGenesis(
+      {{.uuid = {1, 2}, .address = "a:1"}, {.uuid = store->identity().uuid, .address = "b:1"}});
+  ASSERT_EQ(store->Assign(genesis, ClusterId(genesis)), absl::OkStatus());
+  EXPECT_EQ(store->identity().replica, paxos::ReplicaId{2});
+  store.reset();
+  std::vector<std::string> notes;
+  auto side = SideFile::Open(PosixEnv(), dir_, /*sync=*/false, &notes);
+  ASSERT_EQ(side.status(), absl::OkStatus());
+  side->contents.clear_replica_id();
+  ASSERT_EQ(side->Save(), absl::OkStatus());
+  EXPECT_EQ((*Store::Open({}, dir_))->identity().replica, paxos::ReplicaId{2});
 }
 
 TEST_F(StoreTest, FilesAndDirectoriesAreForTheirOwnerAloneWhateverTheUmask) {

@@ -29,6 +29,9 @@ class ClusterService : public v1::Cluster::Service {
   grpc::Status Status(grpc::ServerContext* context, const v1::StatusRequest* request,
                       v1::StatusResponse* response) override;
 
+  // What this server says of itself. Any thread.
+  void FillSelf(v1::ServerStatus* status) const;
+
  private:
   absl::Status CheckOwn(const std::vector<std::string>& addresses) const;
   struct Serving {
@@ -36,7 +39,6 @@ class ClusterService : public v1::Cluster::Service {
     Node::Bounds bounds;
   };
   absl::StatusOr<Serving> WaitForLeader(const grpc::ServerContext& context, Deadline deadline);
-  void FillSelf(v1::ServerStatus* status) const;
 
   const std::string address_;
   Node* const node_;

@@ -281,7 +281,7 @@ void EventLoop::Publish() {
   const bool new_members = configuration.version != members_version_;
   if (new_members) {
     members_version_ = configuration.version;
-    world_.transport->SetMembers(configuration);
+    world_.transport->SetMembers(configuration, {});
   }
   const bool leading = replica_->is_leading();
   if (leading != was_leading_) {

@@ -22,11 +22,16 @@ class FakeOwnState : public OwnState {
   void Assign(const paxos::Configuration& genesis) {
     std::lock_guard lock(mutex_);
     identity_.genesis = genesis;
+    identity_.replica = genesis.SeatOf(identity_.uuid);
     identity_.cluster_id = ClusterId(genesis);
   }
   void SetRecovered(const std::vector<v1::RecoveredFrom>& recovered) {
     const std::lock_guard lock(mutex_);
     identity_.recovered = recovered;
+  }
+  void SetReplica(paxos::ReplicaId replica) {
+    std::lock_guard lock(mutex_);
+    identity_.replica = replica;
   }
   void SetClusterId(const std::string& cluster_id) {
     std::lock_guard lock(mutex_);

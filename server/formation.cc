@@ -75,6 +75,23 @@ absl::Status FirstError(const std::vector<absl::StatusOr<Result>>& results) {
   return absl::OkStatus();
 }
 
+void OfferTo(const paxos::Member& member, const Spread::Offer& offer) {
+  const Deadline deadline = std::chrono::steady_clock::now() + kSpreadTimeout;
+  const absl::StatusOr<v1::ProbeResponse> probe = ProbeServer(member.address, deadline);
+  if (!probe.ok() || UuidFromBytes(probe->uuid()) != member.uuid) return;
+  // One that is behind cannot let in whom its own configuration does not name.
+  const bool is_behind = probe->cluster_id() == offer.cluster_id &&
+                         probe->configuration_version() < offer.request.configuration().version();
+  if (!probe->cluster_id().empty() && !is_behind) return;
+  const absl::StatusOr<bool> assigned = AssignServer(member.address, offer.request, deadline);
+  if (!assigned.ok()) {
+    LOG(WARNING) << "replica " << member.id
+                 << " does not take its seat: " << assigned.status().message();
+  } else if (*assigned) {
+    LOG(INFO) << "gave the server at " << member.address << " its seat as replica " << member.id;
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<v1::ProbeResponse> ProbeServer(const std::string& address, Deadline deadline) {
@@ -89,10 +106,8 @@ absl::StatusOr<v1::ProbeResponse> ProbeServer(const std::string& address, Deadli
   return response;
 }
 
-absl::StatusOr<bool> AssignServer(const std::string& address, const paxos::Configuration& genesis,
+absl::StatusOr<bool> AssignServer(const std::string& address, const v1::AssignRequest& request,
                                   Deadline deadline) {
-  v1::AssignRequest request;
-  *request.mutable_genesis() = GenesisToProto(genesis);
   v1::AssignResponse response;
   const grpc::Status status = CallAgain(deadline, [&](grpc::ClientContext* context) {
     return v1::Peer::NewStub(DialPeer(address))->Assign(context, request, &response);
@@ -182,9 +197,11 @@ absl::StatusOr<Formed> FormCluster(const std::vector<std::string>& addresses, De
   absl::StatusOr<paxos::Configuration> genesis = PlanGenesis(addresses, answers);
   if (!genesis.ok()) return genesis.status();
 
+  v1::AssignRequest request;
+  *request.mutable_genesis() = GenesisToProto(*genesis);
   std::vector<absl::StatusOr<bool>> assigned(addresses.size(), absl::UnknownError("not asked"));
   ForEach(addresses.size(),
-          [&](size_t i) { assigned[i] = AssignServer(addresses[i], *genesis, deadline); });
+          [&](size_t i) { assigned[i] = AssignServer(addresses[i], request, deadline); });
   if (const absl::Status status = FirstError(assigned); !status.ok()) {
     return absl::UnavailableError(
         absl::StrCat("init was interrupted: ", std::string(status.message()),
@@ -195,13 +212,11 @@ absl::StatusOr<Formed> FormCluster(const std::vector<std::string>& addresses, De
   return formed;
 }
 
-GenesisSpread::GenesisSpread(std::function<std::vector<paxos::Member>()> missing,
-                             std::function<paxos::Configuration()> genesis)
-    : missing_(std::move(missing)), genesis_(std::move(genesis)) {
+Spread::Spread(std::function<Offer()> offer) : offer_(std::move(offer)) {
   thread_ = std::thread([this] { Run(); });
 }
 
-GenesisSpread::~GenesisSpread() {
+Spread::~Spread() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -210,31 +225,16 @@ GenesisSpread::~GenesisSpread() {
   thread_.join();
 }
 
-void GenesisSpread::Run() {
-  NameThread("genesis-spread");
+void Spread::Run() {
+  NameThread("spread");
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, kSpreadInterval, [this] { return stopping_; })) {
     lock.unlock();
-    const paxos::Configuration genesis = genesis_();
-    if (genesis.version != 0) {
-      const std::vector<paxos::Member> missing = missing_();
-      ForEach(missing.size(), [&](size_t i) { Offer(missing[i], genesis); });
+    const Offer offer = offer_();
+    if (!offer.cluster_id.empty()) {
+      ForEach(offer.missing.size(), [&](size_t i) { OfferTo(offer.missing[i], offer); });
     }
     lock.lock();
-  }
-}
-
-void GenesisSpread::Offer(const paxos::Member& member, const paxos::Configuration& genesis) {
-  const paxos::Member* founder = genesis.Find(member.id);
-  if (founder == nullptr || founder->uuid != member.uuid) return;  // It joined later.
-  const Deadline deadline = std::chrono::steady_clock::now() + kSpreadTimeout;
-  const absl::StatusOr<v1::ProbeResponse> probe = ProbeServer(member.address, deadline);
-  if (!probe.ok() || !probe->cluster_id().empty()) return;
-  if (UuidFromBytes(probe->uuid()) != member.uuid) return;
-  const absl::StatusOr<bool> assigned = AssignServer(member.address, genesis, deadline);
-  if (assigned.ok() && *assigned) {
-    LOG(INFO) << "gave the genesis to replica " << member.id << " at " << member.address
-              << ", which init had missed";
   }
 }
 

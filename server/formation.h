@@ -1,4 +1,5 @@
-// Forming a cluster out of empty servers: `init`.
+// How servers become members: `init` forms a cluster out of empty ones, and those who are members
+// bring in those who do not know yet that they are.
 
 #ifndef DISTLOG_SERVER_FORMATION_H_
 #define DISTLOG_SERVER_FORMATION_H_
@@ -22,7 +23,7 @@ using Deadline = std::chrono::steady_clock::time_point;
 
 // Peer.Probe and Peer.Assign of the server at `address`. Unavailable: not reached.
 absl::StatusOr<v1::ProbeResponse> ProbeServer(const std::string& address, Deadline deadline);
-absl::StatusOr<bool> AssignServer(const std::string& address, const paxos::Configuration& genesis,
+absl::StatusOr<bool> AssignServer(const std::string& address, const v1::AssignRequest& request,
                                   Deadline deadline);
 
 // The genesis that `addresses` and what each server there answered to a Probe make, if they may
@@ -43,21 +44,23 @@ struct Formed {
 };
 absl::StatusOr<Formed> FormCluster(const std::vector<std::string>& addresses, Deadline deadline);
 
-// Gives the genesis to members that an interrupted init has missed: a thread that probes, about
-// once a second, the members in `missing()`, all of the genesis that `genesis()` returns (version
-// 0: none yet).
-class GenesisSpread {
+// Tells members that they are: newcomers that a running cluster adds, founders that an interrupted
+// init has missed, and those that slept while all whom they know were replaced. A thread that
+// probes them about once a second. A server with another UUID than the member's is left alone.
+class Spread {
  public:
-  GenesisSpread(std::function<std::vector<paxos::Member>()> missing,
-                std::function<paxos::Configuration()> genesis);
-  ~GenesisSpread();
+  struct Offer {
+    std::string cluster_id;              // Empty: nothing to offer yet.
+    v1::AssignRequest request;           // The configuration in force here, unless it is the first.
+    std::vector<paxos::Member> missing;  // Its members to which no connection is up.
+  };
+  explicit Spread(std::function<Offer()> offer);
+  ~Spread();
 
  private:
   void Run();
-  void Offer(const paxos::Member& member, const paxos::Configuration& genesis);
 
-  const std::function<std::vector<paxos::Member>()> missing_;
-  const std::function<paxos::Configuration()> genesis_;
+  const std::function<Offer()> offer_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stopping_ = false;

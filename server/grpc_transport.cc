@@ -56,25 +56,38 @@ GrpcTransport::Peer GrpcTransport::MakePeer(const paxos::Member& member) {
   return peer;
 }
 
-void GrpcTransport::SetMembers(const paxos::Configuration& configuration) {
-  registry_->SetMembers(configuration);
-  const paxos::ReplicaId self = registry_->self();
+void GrpcTransport::SetMembers(const paxos::Configuration& in_force,
+                               const std::vector<paxos::Member>& leavers) {
+  registry_->SetMembers(in_force, leavers);
+  Relink();
+}
+
+void GrpcTransport::SetHint(const paxos::Configuration& hint) {
+  registry_->SetHint(hint);
+  Relink();
+}
+
+void GrpcTransport::Relink() {
   std::vector<std::shared_ptr<PeerLink>> dropped;
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return;
+    // Under the lock: of two changes at once the later one must not be undone by the earlier.
+    const std::vector<paxos::Member> wanted = registry_->peers();
     for (auto entry = peers_.begin(); entry != peers_.end();) {
       const paxos::Member& old = entry->second.member;
-      const paxos::Member* member = configuration.Find(entry->first);
-      if (member != nullptr && member->uuid == old.uuid && member->address == old.address) {
+      const bool is_kept = std::any_of(wanted.begin(), wanted.end(), [&](const auto& member) {
+        return member.id == old.id && member.uuid == old.uuid && member.address == old.address;
+      });
+      if (is_kept) {
         ++entry;
         continue;
       }
       dropped.insert(dropped.end(), entry->second.links.begin(), entry->second.links.end());
       entry = peers_.erase(entry);
     }
-    for (const paxos::Member& member : configuration.members) {
-      if (member.id == self || peers_.contains(member.id)) continue;
+    for (const paxos::Member& member : wanted) {
+      if (peers_.contains(member.id)) continue;
       peers_.emplace(member.id, MakePeer(member));
       links_ += kClasses;
     }
@@ -129,6 +142,9 @@ void GrpcTransport::OnDown(const paxos::Member& member, v1::TrafficClass traffic
       on_superseded_ != nullptr) {
     on_superseded_("replica " + paxos::ToString(member.id) + " at " + member.address +
                    " refuses this server: " + status.error_message());
+  }
+  if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+    registry_->NoteRemoved(status.error_message());
   }
   registry_->NoteTrouble(member, WhyUnreachable(status));
   if (!PeerIsGone(status, was_established)) return;

@@ -49,7 +49,10 @@ class GrpcTransport : public Transport {
     on_superseded_ = std::move(on_superseded);
   }
 
-  void SetMembers(const paxos::Configuration& configuration) override;
+  void SetMembers(const paxos::Configuration& in_force,
+                  const std::vector<paxos::Member>& leavers) override;
+  // Connects to the members of this newer configuration, too (PeerRegistry::SetHint).
+  void SetHint(const paxos::Configuration& hint);
   void Send(std::vector<paxos::Envelope> envelopes) override;
 
   // The peer was heard from: no need to wait any longer before dialing it.
@@ -70,6 +73,8 @@ class GrpcTransport : public Transport {
     bool is_lost = false;  // Told so since it was last connected.
   };
 
+  // Opens and ends links as the registry's peers have changed.
+  void Relink();
   Peer MakePeer(const paxos::Member& member);
   void OnUp(const paxos::Member& member, v1::TrafficClass traffic_class);
   void OnDown(const paxos::Member& member, v1::TrafficClass traffic_class,

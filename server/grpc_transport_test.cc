@@ -100,7 +100,7 @@ class Endpoint {
 
   void Join(const paxos::Configuration& configuration) {
     own.Assign(configuration);
-    transport.SetMembers(configuration);
+    transport.SetMembers(configuration, {});
   }
   std::string Trouble() {
     v1::ServerStatus status;
@@ -134,12 +134,16 @@ class Endpoint {
   std::atomic<bool> is_damaged = false;
   std::atomic<int> fetches = 0;
   FakeOwnState own;
-  PeerRegistry registry{&own};
+  PeerRegistry registry{&own, "127.0.0.1:0"};
   Recorder recorder;
   GrpcTransport transport;
   PeerService service{
       {.probe = [](v1::ProbeResponse*) {},
-       .assign = [](const paxos::Configuration&) -> absl::StatusOr<bool> { return false; },
+       .assign = [](const paxos::Configuration&, const std::optional<paxos::Configuration>&)
+           -> absl::StatusOr<bool> { return false; },
+       .reach = [](const std::string& address) -> absl::StatusOr<v1::ProbeResponse> {
+         return absl::UnavailableError("nobody is at " + address);
+       },
        .read_chosen = [this](paxos::Slot first,
                              paxos::Slot through) { return ReadChosen(first, through); },
        .heard = [this](ReplicaId peer) { transport.DialSoon(peer); }},
@@ -324,23 +328,86 @@ TEST_F(GrpcTransportTest, MembersThatGoAreCutOffAndNewOnesAreDialed) {
   Endpoint c(3);
   const paxos::Configuration all = At({a.port, b.port, c.port});
   for (Endpoint* endpoint : {&a, &b, &c}) endpoint->own.Assign(all);
-  b.transport.SetMembers(all);
-  c.transport.SetMembers(all);
+  b.transport.SetMembers(all, {});
+  c.transport.SetMembers(all, {});
   paxos::Configuration first = all;
   first.members.pop_back();
-  a.transport.SetMembers(first);
+  a.transport.SetMembers(first, {});
   a.recorder.Until([&] { return a.recorder.connected.contains(ReplicaId{2}); });
   EXPECT_FALSE(a.recorder.connected.contains(ReplicaId{3}));
-  a.transport.SetMembers(all);
+  a.transport.SetMembers(all, {});
   a.recorder.Until([&] { return a.recorder.connected.contains(ReplicaId{3}); });
   paxos::Configuration without = all;
   without.members.erase(without.members.begin() + 1);
-  a.transport.SetMembers(without);
+  // Until the change is settled, whoever leaves goes on.
+  a.transport.SetMembers(without, {all.members[1]});
+  a.transport.Send({To(2, paxos::Progress{1})});
+  b.recorder.Until([&] { return !b.recorder.received.empty(); });
+  b.recorder.Note([&] { b.recorder.received.clear(); });
+  a.transport.SetMembers(without, {});
   const uint64_t dropped = a.Dropped();
   a.transport.Send({To(2, paxos::Progress{1}), To(3, paxos::Progress{2})});
   c.recorder.Until([&] { return !c.recorder.received.empty(); });
   EXPECT_EQ(a.Dropped(), dropped + 1);
   EXPECT_TRUE(b.recorder.received.empty());
+}
+
+// One that was asleep while all whom it knows were replaced: it lets in those that it was told of.
+TEST_F(GrpcTransportTest, OneThatIsBehindLetsInWhomItWasToldOf) {
+  const paxos::Configuration both = At({a.port, b.port});
+  paxos::Configuration later = both;
+  later.version = 4;
+  later.next_replica_id = 4;
+  later.members[0].id = ReplicaId{3};
+  later.members[0].uuid = {0, 3};
+  std::swap(later.members[0], later.members[1]);
+  b.Join(both);
+  Endpoint c(3);
+  c.own.Assign(both);
+  c.own.SetReplica(ReplicaId{3});
+  later.members[1].address = "127.0.0.1:" + std::to_string(c.port);
+  c.transport.SetMembers(later, {});
+  c.UntilTrouble("replica 3 is no member of configuration 1");
+  b.transport.SetHint(later);
+  c.recorder.Until([&] { return c.recorder.connected.contains(ReplicaId{2}); });
+  b.recorder.Until([&] { return b.recorder.connected.contains(ReplicaId{3}); });
+}
+
+// Ids never return: who was removed is told so, for good, and notes it.
+TEST_F(GrpcTransportTest, OneThatWasRemovedIsTold) {
+  const paxos::Configuration both = At({a.port, b.port});
+  paxos::Configuration without = both;
+  without.version = 2;
+  without.members.erase(without.members.begin());
+  for (Endpoint* endpoint : {&a, &b}) endpoint->own.Assign(both);
+  b.transport.SetMembers(without, {});
+  a.transport.SetMembers(both, {});
+  a.UntilTrouble(
+      "replica 1 is not a member as of configuration version 2 of this cluster: it was "
+      "removed");
+  v1::ServerStatus status;
+  a.registry.FillStatus(&status);
+  EXPECT_TRUE(status.has_left());
+  EXPECT_NE(status.last_error().find("it was removed"), std::string::npos);
+}
+
+// For `member add`: what a member says of whether it reaches a server; strangers are told nothing.
+TEST_F(GrpcTransportTest, AMemberIsAskedWhomItReaches) {
+  JoinBoth();
+  const auto stub = v1::Peer::NewStub(DialPeer("127.0.0.1:" + std::to_string(b.port)));
+  v1::ReachRequest request;
+  request.set_address("127.0.0.1:9");
+  v1::ReachResponse response;
+  grpc::ClientContext strangers;
+  EXPECT_EQ(stub->Reach(&strangers, request, &response).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  *request.mutable_hello() =
+      a.registry.MakeHello(b.registry.members().members[1], v1::TRAFFIC_CLASS_LIVE);
+  grpc::ClientContext members;
+  const grpc::Status status = stub->Reach(&members, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_FALSE(response.has_answer());
+  EXPECT_EQ(response.error(), "nobody is at 127.0.0.1:9");
 }
 
 // Two servers go on talking whatever is thrown at their port.

@@ -263,6 +263,9 @@ void PeerLink::OnStreamDone(const grpc::Status& status) {
       std::uniform_int_distribution<int64_t> wait(backoff_.count() / 2, backoff_.count());
       due_ = Clock::now() + std::chrono::milliseconds(wait(jitter_));
       backoff_ = std::min(backoff_ * 2, limits_.max_backoff);
+      if (reason.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+        due_ = Clock::now() + limits_.removed_backoff;
+      }
     }
   }
   if (!is_closed) {

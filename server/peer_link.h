@@ -41,11 +41,14 @@ class PeerLink : public std::enable_shared_from_this<PeerLink> {
     std::chrono::milliseconds min_backoff{50};
     std::chrono::milliseconds max_backoff{1000};
     std::chrono::milliseconds hello_timeout{5000};
+    // Before it calls again one who has said that this replica was removed. Should it be wanted
+    // there all the same, it is called from there, and DialSoon().
+    std::chrono::milliseconds removed_backoff{30'000};
   };
   struct Events {
     std::function<void()> up;  // The Hello was answered.
-    // A stream or an attempt at one has ended. FailedPrecondition, DataLoss: refused by Hello, by
-    // the peer or here.
+    // A stream or an attempt at one has ended. FailedPrecondition, PermissionDenied, DataLoss:
+    // refused by Hello, by the peer or here.
     std::function<void(const grpc::Status&, bool was_established)> down;
     std::function<void()> stopped;
   };

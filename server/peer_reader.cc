@@ -104,11 +104,7 @@ void PeerReader::Stop() {
 }
 
 absl::Status PeerReader::AskInTurn(const Ask& ask) {
-  const paxos::ReplicaId self = registry_->self();
-  std::vector<paxos::Member> others;
-  for (const paxos::Member& member : registry_->members().members) {
-    if (member.id != self) others.push_back(member);
-  }
+  const std::vector<paxos::Member> others = registry_->peers();
   if (others.empty()) return absl::UnavailableError("this replica knows of no other member");
   std::string refusals;
   for (size_t i = 0; i < others.size(); ++i) {

@@ -52,14 +52,43 @@ absl::Status Refuse(const std::string& sentence) { return absl::FailedPreconditi
 
 }  // namespace
 
-void PeerRegistry::SetMembers(const paxos::Configuration& configuration) {
+void PeerRegistry::SetMembers(const paxos::Configuration& in_force,
+                              const std::vector<paxos::Member>& leavers) {
   std::lock_guard lock(mutex_);
-  members_ = configuration;
+  members_ = in_force;
+  leavers_ = leavers;
+  seat_lost_.clear();
   std::erase_if(outgoing_, [&](const auto& entry) {
-    return std::none_of(
-        configuration.members.begin(), configuration.members.end(),
-        [&](const paxos::Member& member) { return paxos::ToString(member.uuid) == entry.first; });
+    const paxos::Member* peer = FindPeer(entry.second.id);
+    return peer == nullptr || paxos::ToString(peer->uuid) != entry.first;
   });
+}
+
+void PeerRegistry::SetHint(const paxos::Configuration& hint) {
+  std::lock_guard lock(mutex_);
+  if (hint.version > hint_.version) hint_ = hint;
+}
+
+const paxos::Member* PeerRegistry::FindPeer(paxos::ReplicaId id) const {
+  if (const paxos::Member* member = members_.Find(id)) return member;
+  for (const paxos::Member& leaver : leavers_) {
+    if (leaver.id == id) return &leaver;
+  }
+  return hint_.version > members_.version ? hint_.Find(id) : nullptr;
+}
+
+std::vector<paxos::Member> PeerRegistry::peers() const {
+  const paxos::ReplicaId self = own_->identity().replica;
+  std::map<paxos::ReplicaId, paxos::Member> peers;
+  std::lock_guard lock(mutex_);
+  for (const auto* members : {&members_.members, &leavers_, &hint_.members}) {
+    for (const paxos::Member& member : *members) {
+      if (member.id != self && FindPeer(member.id) != nullptr) peers.emplace(member.id, member);
+    }
+  }
+  std::vector<paxos::Member> sorted;
+  for (auto& [id, member] : peers) sorted.push_back(std::move(member));
+  return sorted;
 }
 
 paxos::Configuration PeerRegistry::members() const {
@@ -67,22 +96,11 @@ paxos::Configuration PeerRegistry::members() const {
   return members_;
 }
 
-paxos::ReplicaId PeerRegistry::SelfIn(const Identity& identity) const {
-  for (const paxos::Member& member : members_.members) {
-    if (member.uuid == identity.uuid) return member.id;
-  }
-  return paxos::kNoReplica;
-}
+paxos::ReplicaId PeerRegistry::self() const { return own_->identity().replica; }
 
-paxos::ReplicaId PeerRegistry::self() const {
-  const Identity identity = own_->identity();
+bool PeerRegistry::IsPeer(paxos::ReplicaId id, const paxos::Uuid& uuid) const {
   std::lock_guard lock(mutex_);
-  return SelfIn(identity);
-}
-
-bool PeerRegistry::IsMember(paxos::ReplicaId id, const paxos::Uuid& uuid) const {
-  std::lock_guard lock(mutex_);
-  const paxos::Member* member = members_.Find(id);
+  const paxos::Member* member = FindPeer(id);
   return member != nullptr && member->uuid == uuid;
 }
 
@@ -100,8 +118,7 @@ v1::Hello PeerRegistry::MakeHello(const paxos::Member& to, v1::TrafficClass traf
   hello.set_traffic_class(traffic_class);
   *hello.mutable_promised() = ToProto(own_->promised());
   hello.set_accepted_through(own_->accepted_through());
-  std::lock_guard lock(mutex_);
-  hello.set_from_id(static_cast<uint64_t>(SelfIn(identity)));
+  hello.set_from_id(static_cast<uint64_t>(identity.replica));
   return hello;
 }
 
@@ -112,8 +129,16 @@ absl::Status PeerRegistry::CheckIdentity(const v1::Hello& hello, const Identity&
                                kWireVersionMax, ", the other ", hello.wire_version_min(), " to ",
                                hello.wire_version_max(), ": upgrade the older one"));
   }
+  const bool is_meant = hello.to_uuid() == ToBytes(identity.uuid);
   if (identity.cluster_id.empty()) {
-    return Refuse("this server belongs to no cluster yet: it waits for init or member add");
+    if (is_meant || hello.to_id() == 0) {
+      return Refuse("this server belongs to no cluster yet: it waits for init or member add");
+    }
+    return Refuse(absl::StrCat("the data directory served at ", address_, " is empty (UUID ",
+                               paxos::ToString(identity.uuid), "), not that of replica ",
+                               hello.to_id(), " (UUID ", Shown(hello.to_uuid()),
+                               "): it votes for nothing; if that one is lost, run `distlog member ",
+                               "replace ", hello.to_id(), " ", address_, "`"));
   }
   if (IsParent(hello.cluster_id(), identity)) return Supersede(hello, identity);
   if (hello.cluster_id() != identity.cluster_id) {
@@ -121,30 +146,40 @@ absl::Status PeerRegistry::CheckIdentity(const v1::Hello& hello, const Identity&
                                ", the other to ", Shown(hello.cluster_id()),
                                ": check the addresses"));
   }
-  const paxos::ReplicaId self = SelfIn(identity);
   if (members_.members.empty()) {
     return Refuse("this server is about to join its cluster: it will answer soon");
   }
-  if (hello.to_uuid() != ToBytes(identity.uuid)) {
+  if (!is_meant) {
     return Refuse(absl::StrCat("the server here has UUID ", paxos::ToString(identity.uuid),
                                ", not ", Shown(hello.to_uuid()),
                                ": another data directory is served at this address"));
   }
-  if (paxos::ReplicaId{hello.to_id()} != self) {
-    return Refuse(absl::StrCat("the server here is replica ", paxos::ToString(self), ", not ",
-                               hello.to_id()));
+  if (paxos::ReplicaId{hello.to_id()} != identity.replica) {
+    return Refuse(absl::StrCat("the server here is replica ", paxos::ToString(identity.replica),
+                               ", not ", hello.to_id()));
   }
-  const paxos::Member* from = members_.Find(paxos::ReplicaId{hello.from_id()});
-  if (from == nullptr || hello.from_id() == 0) {
-    return Refuse(absl::StrCat("replica ", hello.from_id(), " is no member of configuration ",
-                               members_.version, " of this cluster"));
-  }
+  const paxos::Member* from = FindPeer(paxos::ReplicaId{hello.from_id()});
+  if (from == nullptr || hello.from_id() == 0) return RefuseStranger(hello);
   if (hello.from_uuid() != ToBytes(from->uuid) || from->uuid == identity.uuid) {
     return Refuse(absl::StrCat(Name(*from), " is the member of configuration ", members_.version,
                                ", not the server with UUID ", Shown(hello.from_uuid()),
                                ": replace the member if its disk was lost"));
   }
   return absl::OkStatus();
+}
+
+// Ids never return (rule B2): one below the next that holds no seat was removed, whatever else this
+// replica has yet to learn.
+absl::Status PeerRegistry::RefuseStranger(const v1::Hello& hello) const {
+  if (hello.from_id() != 0 && hello.from_id() < members_.next_replica_id) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "replica ", hello.from_id(), " is not a member as of configuration version ",
+        members_.version,
+        " of this cluster: it was removed; delete its data directory, or start the server with an "
+        "empty one to add it again"));
+  }
+  return Refuse(absl::StrCat("replica ", hello.from_id(), " is no member of configuration ",
+                             members_.version, " of this cluster"));
 }
 
 absl::Status PeerRegistry::CheckAnswer(const v1::Hello& answer, const paxos::Member& callee) const {
@@ -211,8 +246,10 @@ void PeerRegistry::Admit(const v1::Hello& hello, const std::string& address, Adm
     std::lock_guard lock(mutex_);
     status = CheckIdentity(hello, identity);
     if (status.ok()) {
-      caller = *members_.Find(paxos::ReplicaId{hello.from_id()});
+      caller = *FindPeer(paxos::ReplicaId{hello.from_id()});
       status = CheckStart(hello, caller);
+    } else if (identity.cluster_id.empty() && hello.to_uuid() != ToBytes(identity.uuid)) {
+      seat_lost_ = std::string(status.message());
     }
   }
   if (!status.ok()) {
@@ -297,6 +334,17 @@ void PeerRegistry::Observe(const paxos::Uuid& peer, const std::vector<paxos::Env
   told.accepted_through = std::max(told.accepted_through, seen.accepted_through);
 }
 
+void PeerRegistry::NoteRemoved(const std::string& sentence) {
+  std::lock_guard lock(mutex_);
+  if (removed_.empty()) LOG(WARNING) << sentence;
+  removed_ = sentence;
+}
+
+std::string PeerRegistry::removed() const {
+  std::lock_guard lock(mutex_);
+  return removed_;
+}
+
 void PeerRegistry::NoteIn(std::map<std::string, Trouble>* troubles, const std::string& key,
                           Trouble trouble, const std::string& what) {
   std::lock_guard lock(mutex_);
@@ -348,6 +396,10 @@ void PeerRegistry::FillStatus(v1::ServerStatus* status) const {
   status->set_malformed_messages(malformed_messages_);
   status->set_dropped_messages(dropped_messages_);
   std::lock_guard lock(mutex_);
+  if (!removed_.empty()) status->set_has_left(true);
+  if (status->last_error().empty()) {
+    status->set_last_error(removed_.empty() ? seat_lost_ : removed_);
+  }
   for (const auto* troubles : {&outgoing_, &refused_}) {
     for (const auto& [key, trouble] : *troubles) {
       v1::PeerTrouble* out = status->add_trouble();

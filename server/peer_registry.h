@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,25 +45,37 @@ class OwnState {
 
 // Checks every Hello against the identity, the members and the remembered starts, and keeps the
 // reasons of refusals for `status`. Any thread.
+//
+// Peers, who may connect, are the members of the configuration in force; until that is settled,
+// those that left with it (rule B9); and, of a replica that is behind, those of a newer
+// configuration that it was told of: without them it could not learn that one from its members.
 class PeerRegistry {
  public:
-  // `own` outlives the registry.
-  explicit PeerRegistry(OwnState* own) : own_(own) {}
+  // `own` outlives the registry. `address` is as advertised.
+  PeerRegistry(OwnState* own, std::string address) : own_(own), address_(std::move(address)) {}
 
-  void SetMembers(const paxos::Configuration& configuration);
+  // The configuration in force and, until that is settled, those that left with it.
+  void SetMembers(const paxos::Configuration& in_force,
+                  const std::vector<paxos::Member>& leavers = {});
+  // A configuration of this cluster that somebody knows to be in force. Counts while it is newer
+  // than what is in force here. It decides nothing: it is for connections only.
+  void SetHint(const paxos::Configuration& hint);
+  // In force.
   paxos::Configuration members() const;
-  // This replica's id; kNoReplica while it is no member.
+  // All peers but this replica, by id.
+  std::vector<paxos::Member> peers() const;
+  // This replica's id; kNoReplica while unassigned.
   paxos::ReplicaId self() const;
-  // Whether the seat `id` is held by `uuid` now.
-  bool IsMember(paxos::ReplicaId id, const paxos::Uuid& uuid) const;
+  // Whether the seat `id` is a peer's and held by `uuid` now.
+  bool IsPeer(paxos::ReplicaId id, const paxos::Uuid& uuid) const;
 
   v1::Hello MakeHello(const paxos::Member& to, v1::TrafficClass traffic_class) const;
 
   // Decides on a caller's Hello and calls `done` once, in this thread or another, with who the
   // caller is: not before its start is remembered durably. FailedPrecondition: it does not match.
-  // DataLoss: it has regressed. Each is one sentence for the caller's operator. Refusals are
-  // counted, and logged when the reason of that caller changes. `address` is where the connection
-  // comes from.
+  // PermissionDenied: it was removed, for good. DataLoss: it has regressed. Each is one sentence
+  // for the caller's operator. Refusals are counted, and logged when the reason of that caller
+  // changes. `address` is where the connection comes from.
   using AdmitCallback = std::function<void(const absl::StatusOr<paxos::Member>&)>;
   void Admit(const v1::Hello& hello, const std::string& address, AdmitCallback done);
 
@@ -72,13 +85,18 @@ class PeerRegistry {
   // Notes what a peer has told of its promises and accepted slots, to be compared when it restarts.
   void Observe(const paxos::Uuid& peer, const std::vector<paxos::Envelope>& envelopes);
 
+  // A member has said that this replica was removed, in this sentence.
+  void NoteRemoved(const std::string& sentence);
+  // That sentence; empty: nobody has said so.
+  std::string removed() const;
+
   // ---- For status and the log. ----
 
   // `reason` is why nothing can be sent to that member; an empty one says that all is well.
   void NoteTrouble(const paxos::Member& member, const std::string& reason);
   void CountMalformed(const paxos::Uuid& peer, const std::string& reason);
   void CountDropped(uint64_t messages) { dropped_messages_ += messages; }
-  // Fills in trouble and the counters.
+  // Fills in trouble, the counters, and what is wrong with this server's own seat.
   void FillStatus(v1::ServerStatus* status) const;
 
  private:
@@ -104,14 +122,20 @@ class PeerRegistry {
   void Remember(const paxos::Uuid& peer, std::function<void(const absl::Status&)> done);
   void Remembered(const paxos::Uuid& peer, const Store::PeerStart& start,
                   const absl::Status& status);
-  paxos::ReplicaId SelfIn(const Identity& identity) const;
+  absl::Status RefuseStranger(const v1::Hello& hello) const;
+  const paxos::Member* FindPeer(paxos::ReplicaId id) const;
   void NoteRefusal(const v1::Hello& hello, const std::string& address, const std::string& reason);
   void NoteIn(std::map<std::string, Trouble>* troubles, const std::string& key, Trouble trouble,
               const std::string& what);
 
   OwnState* const own_;
+  const std::string address_;
   mutable std::mutex mutex_;
   paxos::Configuration members_;
+  std::vector<paxos::Member> leavers_;
+  paxos::Configuration hint_;
+  std::string removed_;
+  std::string seat_lost_;  // Why a peer looks for another directory here than this empty one.
   std::map<paxos::Uuid, Start> starts_;
   std::map<paxos::Uuid, Told> told_;
   std::map<std::string, Trouble> outgoing_;  // By UUID.

@@ -54,8 +54,8 @@ class PeerRegistryTest : public testing::Test {
 
   FakeOwnState own_{Uuid{0, 1}};
   FakeOwnState other_{Uuid{0, 2}};
-  PeerRegistry registry_{&own_};
-  PeerRegistry caller_{&other_};
+  PeerRegistry registry_{&own_, "127.0.0.1:1"};
+  PeerRegistry caller_{&other_, "127.0.0.1:2"};
 };
 
 TEST_F(PeerRegistryTest, AMemberIsAdmittedAsWhoItIs) {
@@ -115,6 +115,57 @@ TEST_F(PeerRegistryTest, AnUnassignedServerAdmitsNobody) {
   ExpectRefused(Hello(), "belongs to no cluster");
 }
 
+// A member that lost its disk: the empty directory in its place says what to do, to the caller and
+// to its own operator.
+TEST_F(PeerRegistryTest, AnEmptyDirectoryInTheSeatOfAMemberNamesTheRemedy) {
+  FakeOwnState empty(Uuid{0, 9});
+  PeerRegistry wiped(&empty, "127.0.0.1:1");
+  std::string refusal;
+  wiped.Admit(Hello(), "ipv4:127.0.0.1:9", [&](const absl::StatusOr<paxos::Member>& caller) {
+    refusal = std::string(caller.status().message());
+  });
+  EXPECT_NE(refusal.find("run `distlog member replace 1 127.0.0.1:1`"), std::string::npos)
+      << refusal;
+  v1::ServerStatus status;
+  wiped.FillStatus(&status);
+  EXPECT_EQ(status.last_error(), refusal);
+}
+
+// Rule B9: who leaves goes on until the change is settled. Then it is out for good, and told so.
+TEST_F(PeerRegistryTest, WhoLeavesIsLetInUntilTheChangeIsSettled) {
+  paxos::Configuration without = ThreeMembers();
+  without.version = 2;
+  without.members.erase(without.members.begin() + 1);
+  registry_.SetMembers(without, {ThreeMembers().members[1]});
+  EXPECT_TRUE(Admit(Hello()).ok());
+  EXPECT_EQ(registry_.peers().size(), 2);
+  registry_.SetMembers(without);
+  EXPECT_EQ(Admit(Hello()).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(registry_.peers().size(), 1);
+  EXPECT_FALSE(registry_.IsPeer(ReplicaId{2}, {0, 2}));
+}
+
+// What one is told counts until one knows as much by oneself; older news never do.
+TEST_F(PeerRegistryTest, AHintCountsWhileItIsNewer) {
+  paxos::Configuration later = ThreeMembers();
+  later.version = 3;
+  later.next_replica_id = 5;
+  later.members[1].id = ReplicaId{4};
+  later.members[1].uuid = {0, 4};
+  std::swap(later.members[1], later.members[2]);
+  registry_.SetHint(later);
+  EXPECT_EQ(registry_.peers().size(), 3) << "2 and 3 in force, 3 and 4 by the hint";
+  EXPECT_TRUE(registry_.IsPeer(ReplicaId{4}, {0, 4}));
+  EXPECT_EQ(registry_.members().version, 1);
+  paxos::Configuration newest = later;
+  newest.version = 4;
+  newest.members.pop_back();
+  registry_.SetMembers(newest);
+  EXPECT_FALSE(registry_.IsPeer(ReplicaId{4}, {0, 4}));
+  registry_.SetHint(later);
+  EXPECT_FALSE(registry_.IsPeer(ReplicaId{4}, {0, 4}));
+}
+
 // Strangers cannot fill the memory of the one they bother.
 TEST_F(PeerRegistryTest, TheListOfRefusedCallersIsBounded) {
   for (uint64_t i = 0; i < 1000; ++i) {
@@ -145,7 +196,7 @@ TEST_F(PeerRegistryTest, AnOlderStartHasRegressed) {
 TEST_F(PeerRegistryTest, AnOlderStartIsKnownAfterARestartOfTheCallee) {
   other_.SetStart(5, 55);
   ASSERT_TRUE(Admit(Hello()).ok());
-  PeerRegistry restarted(&own_);
+  PeerRegistry restarted(&own_, "127.0.0.1:1");
   restarted.SetMembers(ThreeMembers());
   other_.SetStart(4, 44);
   absl::Status refusal;

@@ -151,7 +151,7 @@ void PeerService::Stream::Convert(v1::PeerMessage* message,
 }
 
 void PeerService::Stream::ReadMessages() {
-  if (!service_->registry_->IsMember(caller_.id, caller_.uuid)) {
+  if (!service_->registry_->IsPeer(caller_.id, caller_.uuid)) {
     Close({grpc::StatusCode::FAILED_PRECONDITION,
            absl::StrCat("replica ", paxos::ToString(caller_.id), " is no member any more")});
     return;
@@ -257,7 +257,13 @@ grpc::Status PeerService::Assign(grpc::ServerContext*, const v1::AssignRequest* 
                                  v1::AssignResponse* response) {
   const absl::StatusOr<paxos::Configuration> genesis = GenesisFromProto(request->genesis());
   if (!genesis.ok()) return ToGrpc(genesis.status());
-  const absl::StatusOr<bool> assigned = host_.assign(*genesis);
+  std::optional<paxos::Configuration> configuration;
+  if (request->has_configuration()) {
+    absl::StatusOr<paxos::Configuration> given = FromProto(request->configuration());
+    if (!given.ok()) return ToGrpc(given.status());
+    configuration = *std::move(given);
+  }
+  const absl::StatusOr<bool> assigned = host_.assign(*genesis, configuration);
   if (!assigned.ok()) return ToGrpc(assigned.status());
   response->set_assigned(*assigned);
   return grpc::Status::OK;
@@ -274,6 +280,23 @@ absl::StatusOr<paxos::Member> PeerService::Admit(const grpc::ServerContext& cont
   std::future<absl::StatusOr<paxos::Member>> answer = admitted->get_future();
   if (answer.wait_for(kAdmitPatience) == std::future_status::ready) return answer.get();
   return absl::UnavailableError("the disk here is too slow, or the server is stopping");
+}
+
+grpc::Status PeerService::Reach(grpc::ServerContext* context, const v1::ReachRequest* request,
+                                v1::ReachResponse* response) {
+  const StreamCount::Place place = reaches_.Take();
+  if (place == nullptr) {
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "this server is probing others: try again"};
+  }
+  const absl::StatusOr<paxos::Member> caller = Admit(*context, request->hello());
+  if (!caller.ok()) return ToGrpc(caller.status());
+  absl::StatusOr<v1::ProbeResponse> answer = host_.reach(request->address());
+  if (answer.ok()) {
+    *response->mutable_answer() = *std::move(answer);
+  } else {
+    response->set_error(std::string(answer.status().message()));
+  }
+  return grpc::Status::OK;
 }
 
 grpc::Status PeerService::Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,

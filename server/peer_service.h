@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,8 +31,12 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
   struct Host {
     // All of them may block for the disk.
     std::function<void(v1::ProbeResponse*)> probe;
-    // Whether it was new. The genesis is well-formed and names this server.
-    std::function<absl::StatusOr<bool>(const paxos::Configuration& genesis)> assign;
+    // Whether it was new. What is given is well-formed.
+    std::function<absl::StatusOr<bool>(const paxos::Configuration& genesis,
+                                       const std::optional<paxos::Configuration>& configuration)>
+        assign;
+    // Probes the server at that address, soon or not at all.
+    std::function<absl::StatusOr<v1::ProbeResponse>(const std::string& address)> reach;
     // Values of chosen slots from `first` to `through` at most.
     std::function<absl::StatusOr<std::vector<paxos::AcceptedValue>>(paxos::Slot first,
                                                                     paxos::Slot through)>
@@ -44,6 +49,8 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
   static constexpr size_t kMaxPending = 64;
   // Calls of Fetch at once, each with some MiB.
   static constexpr int kMaxFetches = 4;
+  // Calls of Reach at once, each with a thread for a second or two.
+  static constexpr int kMaxReaches = 8;
 
   // `registry` and `listener` outlive the service, and the service outlives its server.
   PeerService(Host host, PeerRegistry* registry, TransportListener* listener);
@@ -58,6 +65,8 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
                      v1::ProbeResponse* response) override;
   grpc::Status Assign(grpc::ServerContext* context, const v1::AssignRequest* request,
                       v1::AssignResponse* response) override;
+  grpc::Status Reach(grpc::ServerContext* context, const v1::ReachRequest* request,
+                     v1::ReachResponse* response) override;
   grpc::Status Fetch(grpc::ServerContext* context, const v1::FetchRequest* request,
                      v1::FetchResponse* response) override;
 
@@ -78,6 +87,7 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
   std::map<Key, std::shared_ptr<Stream>> established_;
   bool closed_ = false;
   StreamCount fetches_{kMaxFetches};
+  StreamCount reaches_{kMaxReaches};
 };
 
 // The genesis that a message holds. InvalidArgument if it is not as MakeGenesis makes it.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,7 @@ constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr std::chrono::milliseconds kShutdownPatience{500};
 // A replica that follows a leader so long after its start is one of a cluster that serves.
 constexpr std::chrono::seconds kServesAfter{10};
+constexpr std::chrono::milliseconds kReachPatience{1500};
 // Of the payloads in one answer to Peer.Fetch.
 constexpr size_t kFetchBytes = 4 << 20;
 
@@ -134,7 +136,7 @@ struct Server::Parts {
   std::unique_ptr<Forwarder> forwarder;
   std::unique_ptr<grpc::Service> log_service;
   std::unique_ptr<grpc::Server> server;
-  std::unique_ptr<GenesisSpread> spread;
+  std::unique_ptr<Spread> spread;
   bool stopped = false;
   const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 
@@ -143,7 +145,9 @@ struct Server::Parts {
   absl::Status Listen();
   absl::Status FormAlone();
   void Probe(v1::ProbeResponse* response) const;
-  absl::StatusOr<bool> Assign(const paxos::Configuration& genesis);
+  absl::StatusOr<bool> Assign(const paxos::Configuration& genesis,
+                              const std::optional<paxos::Configuration>& configuration);
+  Spread::Offer Offer() const;
   void CheckAddress() const;
   void OnSuperseded(const std::string& sentence) const;
 };
@@ -153,7 +157,7 @@ absl::Status Server::Parts::Open() {
   if (!opened.ok()) return opened.status();
   store = opened->get();
   state = std::make_unique<StoreState>(store);
-  registry = std::make_unique<PeerRegistry>(state.get());
+  registry = std::make_unique<PeerRegistry>(state.get(), address);
   transport = std::make_unique<GrpcTransport>(
       GrpcTransport::Options(), registry.get(),
       [this](const std::string& sentence) { DieRegressed(options.data_dir, sentence); });
@@ -163,6 +167,8 @@ absl::Status Server::Parts::Open() {
   state->SetPost([node = node.get()](std::function<void(Store*)> task) {
     node->PostToStorage(std::move(task));
   });
+  const Identity identity = node->identity();
+  if (identity.joined.has_value()) transport->SetHint(*identity.joined);
   return node->Start();
 }
 
@@ -186,7 +192,15 @@ absl::Status Server::Parts::Listen() {
   peer_service = std::make_unique<PeerService>(
       PeerService::Host{
           .probe = [this](v1::ProbeResponse* response) { Probe(response); },
-          .assign = [this](const paxos::Configuration& genesis) { return Assign(genesis); },
+          .assign =
+              [this](const paxos::Configuration& genesis,
+                     const std::optional<paxos::Configuration>& configuration) {
+                return Assign(genesis, configuration);
+              },
+          .reach =
+              [](const std::string& other) {
+                return ProbeServer(other, std::chrono::steady_clock::now() + kReachPatience);
+              },
           .read_chosen =
               [this](paxos::Slot first, paxos::Slot through) {
                 return node->ReadChosen(first, through, kFetchBytes);
@@ -223,39 +237,70 @@ void Server::Parts::Probe(v1::ProbeResponse* response) const {
   const Identity identity = node->identity();
   response->set_uuid(ToBytes(identity.uuid));
   response->set_address(address);
+  v1::ServerStatus status;
+  node->FillStatus(&status);
+  response->set_trouble(status.last_error());
+  cluster_service->FillSelf(&status);
+  response->set_wall_clock_ms(status.wall_clock_ms());
+  response->set_disk_free_bytes(status.disk_free_bytes());
+  response->set_version(status.version());
   if (!identity.genesis.has_value()) return;
   response->set_cluster_id(identity.cluster_id);
   *response->mutable_genesis() = GenesisToProto(*identity.genesis);
-  v1::ServerStatus status;
-  node->FillStatus(&status);
+  response->set_has_left(status.has_left());
   response->set_last_position(status.last_position());
   response->set_configuration_version(status.configuration().version());
 }
 
-absl::StatusOr<bool> Server::Parts::Assign(const paxos::Configuration& genesis) {
+absl::StatusOr<bool> Server::Parts::Assign(
+    const paxos::Configuration& genesis, const std::optional<paxos::Configuration>& configuration) {
   std::lock_guard lock(assign_mutex);
   const Identity identity = node->identity();
   const std::string cluster_id = ClusterId(genesis);
-  if (identity.cluster_id == cluster_id) return false;
+  if (identity.cluster_id == cluster_id) {
+    if (configuration.has_value()) transport->SetHint(*configuration);
+    return false;
+  }
   if (!identity.cluster_id.empty()) {
     return absl::FailedPreconditionError(absl::StrCat("the server at ", address,
                                                       " belongs to another cluster (",
                                                       HexString(identity.cluster_id), ")"));
   }
-  for (const paxos::Member& member : genesis.members) {
-    if (member.uuid != identity.uuid) continue;
-    if (member.address != address) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the server at ", address, " is given the address ", member.address,
-                       " by the genesis: name it as it advertises itself"));
-    }
-    if (absl::Status status = node->Assign(genesis, cluster_id); !status.ok()) return status;
-    LOG(INFO) << "assigned to cluster " << HexString(cluster_id) << " as replica " << member.id;
-    return true;
+  const paxos::Configuration& naming = configuration.has_value() ? *configuration : genesis;
+  const paxos::Member* seat = naming.Find(naming.SeatOf(identity.uuid));
+  if (seat == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the server at ", address, " has UUID ", paxos::ToString(identity.uuid), ", which the ",
+        configuration.has_value() ? "configuration" : "genesis", " does not name"));
   }
-  return absl::FailedPreconditionError(absl::StrCat("the server at ", address, " has UUID ",
-                                                    paxos::ToString(identity.uuid),
-                                                    ", which the genesis does not name"));
+  if (seat->address != address) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the server at ", address, " is given the address ", seat->address, " by the ",
+                     configuration.has_value() ? "configuration" : "genesis",
+                     ": name it as it advertises itself"));
+  }
+  const absl::Status status = node->Assign(genesis, cluster_id, configuration);
+  if (!status.ok()) return status;
+  if (configuration.has_value()) transport->SetHint(*configuration);
+  LOG(INFO) << "assigned to cluster " << HexString(cluster_id) << " as replica " << seat->id;
+  return true;
+}
+
+Spread::Offer Server::Parts::Offer() const {
+  const Identity identity = node->identity();
+  const paxos::Configuration configuration = registry->members();
+  Spread::Offer offer;
+  // Empty until the log is recovered.
+  if (!identity.genesis.has_value() || configuration.version == 0) return offer;
+  offer.cluster_id = identity.cluster_id;
+  *offer.request.mutable_genesis() = GenesisToProto(*identity.genesis);
+  if (configuration.version > identity.genesis->version) {
+    *offer.request.mutable_configuration() = ToProto(configuration);
+  }
+  for (const paxos::Member& peer : transport->Disconnected()) {
+    if (configuration.SeatOf(peer.uuid) == peer.id) offer.missing.push_back(peer);
+  }
+  return offer;
 }
 
 // --dev: a cluster of this server alone.
@@ -270,7 +315,7 @@ absl::Status Server::Parts::FormAlone() {
   const absl::StatusOr<paxos::Configuration> genesis =
       MakeGenesis({{.uuid = identity.uuid, .address = address}});
   if (!genesis.ok()) return genesis.status();
-  return Assign(*genesis).status();
+  return Assign(*genesis, std::nullopt).status();
 }
 
 // A replica that comes up again after its cluster was recovered without it must not make a quorum
@@ -312,9 +357,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (options.dev) {
     if (absl::Status status = p->FormAlone(); !status.ok()) return status;
   }
-  p->spread = std::make_unique<GenesisSpread>(
-      [p] { return p->transport->Disconnected(); },
-      [p] { return p->node->identity().genesis.value_or(paxos::Configuration{}); });
+  p->spread = std::make_unique<Spread>([p] { return p->Offer(); });
   p->CheckAddress();
   return server;
 }

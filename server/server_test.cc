@@ -18,6 +18,7 @@
 #include "proto/distlog/v1/cluster.grpc.pb.h"
 #include "proto/distlog/v1/log.grpc.pb.h"
 #include "server/formation.h"
+#include "server/peer_service.h"
 #include "server/server_options.h"
 
 namespace distlog {
@@ -91,6 +92,12 @@ void ExpectRefused(const Answer& answer, grpc::StatusCode code, const std::strin
   EXPECT_EQ(answer.status.error_code(), code) << answer.status.error_message();
   EXPECT_NE(answer.status.error_message().find(why), std::string::npos)
       << answer.status.error_message();
+}
+
+v1::AssignRequest RequestOf(const paxos::Configuration& genesis) {
+  v1::AssignRequest request;
+  *request.mutable_genesis() = GenesisToProto(genesis);
+  return request;
 }
 
 class ServerTest : public testing::Test {
@@ -169,9 +176,9 @@ TEST_F(ServerTest, AServerThatInitMissedIsAssignedByItsPeers) {
   }
   const auto genesis = PlanGenesis(addresses_, answers);
   ASSERT_TRUE(genesis.ok()) << genesis.status();
-  ASSERT_TRUE(*AssignServer(addresses_[0], *genesis, deadline));
-  ASSERT_TRUE(*AssignServer(addresses_[1], *genesis, deadline));
-  ASSERT_FALSE(*AssignServer(addresses_[1], *genesis, deadline)) << "the same again";
+  ASSERT_TRUE(*AssignServer(addresses_[0], RequestOf(*genesis), deadline));
+  ASSERT_TRUE(*AssignServer(addresses_[1], RequestOf(*genesis), deadline));
+  ASSERT_FALSE(*AssignServer(addresses_[1], RequestOf(*genesis), deadline)) << "the same again";
   while (!StatusOf(addresses_[2]).self().assigned()) std::this_thread::yield();
   const Answer finished = Init(addresses_[0], addresses_);
   EXPECT_TRUE(finished.status.ok()) << finished.status.error_message();
@@ -243,8 +250,8 @@ TEST_F(ServerTest, ADirectoryThatWasFoundRegressedIsNeverServedAgain) {
 // As an operator who looks at `top -H` or at a core dump wants it.
 TEST_F(ServerTest, ThreadsHaveNames) {
   StartServers(1);
-  std::set<std::string> missing = {"event-loop", "storage",      "supplier",      "reader",
-                                   "dialer",     "leader-watch", "genesis-spread"};
+  std::set<std::string> missing = {"event-loop", "storage",      "supplier", "reader",
+                                   "dialer",     "leader-watch", "spread"};
   // A thread names itself when it begins to run.
   while (!missing.empty()) {
     for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {

@@ -16,9 +16,10 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Whom to keep connections to: the members of `configuration` but this replica. May be called
-  // again.
-  virtual void SetMembers(const paxos::Configuration& configuration) = 0;
+  // Whom to keep connections to: the members of the configuration in force and, until that is
+  // settled, those that left with it; not this replica itself. May be called again.
+  virtual void SetMembers(const paxos::Configuration& in_force,
+                          const std::vector<paxos::Member>& leavers) = 0;
 
   // Queues the messages and returns. Drops one if its peer is unknown or that peer's queue is full.
   // Never blocks, never fails. Any thread.
