@@ -250,6 +250,43 @@ TEST_F(RecoveryTest, TheOnlyOneLeftGoesOnWithAllThatItHas) {
   EXPECT_TRUE(Has(command.recovery().report(), "slot 5"));
 }
 
+TEST_F(RecoveryTest, ANewcomerLearnsTheRecoveredLogFromItsFirstSlot) {
+  Form(3);
+  if (HasFatalFailure()) return;
+  replica(2).Accept(kOld, {{1, EntryOf(1)}, {2, EntryOf(2)}, {3, EntryOf(3)}}, 2);
+  CloseAll();
+  ASSERT_TRUE((*Plan({"/2"}))->Apply(1).ok());
+  replica(2).Open();
+  ASSERT_EQ(replica(2).Recover(), absl::OkStatus());
+  const Identity identity = replica(2).store()->identity();
+
+  Replica newcomer(&env_, "/new");
+  newcomer.Format();
+  paxos::Configuration grown = replica(2).state().configuration;
+  const paxos::Uuid uuid = newcomer.store()->identity().uuid;
+  grown.members.push_back({ReplicaId{5}, uuid, "host:9", true});
+  ASSERT_EQ(newcomer.store()->Assign(genesis_, identity.cluster_id, grown, identity.recovered),
+            absl::OkStatus());
+  ASSERT_EQ(newcomer.Recover(), absl::OkStatus());
+  const auto values = replica(2).store()->ReadSlots(1, 5, 1 << 20);
+  ASSERT_TRUE(values.ok()) << values.status();
+  ASSERT_EQ(values->size(), 5u);
+  for (const paxos::AcceptedValue& value : *values) {
+    newcomer.Accept(value.ballot, {{value.slot, value.value}}, value.slot);
+  }
+  // With marks and without: its own evidence counts.
+  for (int start = 0; start < 2; ++start) {
+    newcomer.Close();
+    newcomer.Open();
+    ASSERT_EQ(newcomer.Recover(), absl::OkStatus());
+    EXPECT_EQ(newcomer.store()->identity().replica, ReplicaId{5});
+    EXPECT_EQ(newcomer.store()->identity().recovered.size(), 1u);
+    EXPECT_EQ(newcomer.state().chosen_through, 5u);
+    EXPECT_EQ(newcomer.sequencer().digest(), replica(2).sequencer().digest());
+    EXPECT_EQ(newcomer.Entries(), replica(2).Entries());
+  }
+}
+
 TEST_F(RecoveryTest, OfSeveralTheHighestBallotCountsAndTheHighestMarkGoesOn) {
   Form(5);
   if (HasFatalFailure()) return;

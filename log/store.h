@@ -92,12 +92,13 @@ class Store {
   Identity identity() const;
   const Recovered& recovered() const;
 
-  // Makes the genesis and this directory's seat durable, in one write, once. The seat is that of
-  // its UUID in `joined`, a configuration of the cluster, if a running cluster adds it, otherwise
-  // in the genesis; the caller sees to it that there is one. The same cluster again: OK, and
-  // nothing changes. FailedPrecondition: assigned to another.
+  // Makes the genesis, what the cluster has gone through since, and this directory's seat durable,
+  // in one write, once. The seat is that of its UUID in `joined`, a configuration of the cluster,
+  // if a running cluster adds it, otherwise in the genesis; the caller sees to it that there is
+  // one. The same cluster again: OK, and nothing changes. FailedPrecondition: assigned to another.
   absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                      const std::optional<paxos::Configuration>& joined = std::nullopt);
+                      const std::optional<paxos::Configuration>& joined = std::nullopt,
+                      const std::vector<v1::RecoveredFrom>& recovered = {});
 
   // Makes all of `records` durable, or (at a crash) a prefix of the groups they need: one group, or
   // two when they touch both unsealed segments.

@@ -23,7 +23,8 @@ absl::Status Store::Rep::Fail(absl::Status status) {
 }
 
 absl::Status Store::Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                           const std::optional<paxos::Configuration>& joined) {
+                           const std::optional<paxos::Configuration>& joined,
+                           const std::vector<v1::RecoveredFrom>& recovered) {
   Rep& rep = *rep_;
   if (!rep.failed.ok()) return rep.failed;
   if (!rep.side.contents.cluster_id().empty()) {
@@ -43,6 +44,7 @@ absl::Status Store::Assign(const paxos::Configuration& genesis, const std::strin
     rep.side.contents.set_cluster_id(cluster_id);
     rep.side.contents.set_replica_id(static_cast<uint64_t>(seat));
     if (joined.has_value()) *rep.side.contents.mutable_joined() = ToProto(*joined);
+    rep.side.contents.mutable_recovered()->Assign(recovered.begin(), recovered.end());
   }
   return rep.Fail(rep.side.Save());
 }

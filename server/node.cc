@@ -167,11 +167,12 @@ absl::Status Node::Rep::Join() {
 }
 
 absl::Status Node::Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                          const std::optional<paxos::Configuration>& joined) {
+                          const std::optional<paxos::Configuration>& joined,
+                          const std::vector<v1::RecoveredFrom>& recovered) {
   std::lock_guard lock(rep_->assign_mutex);
   if (rep_->store->identity().cluster_id == cluster_id) return absl::OkStatus();
-  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id, &joined](Store* store) {
-    const absl::Status status = store->Assign(genesis, cluster_id, joined);
+  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id, &joined, &recovered](Store* store) {
+    const absl::Status status = store->Assign(genesis, cluster_id, joined, recovered);
     return status.ok() ? rep->Join() : status;
   });
 }

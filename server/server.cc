@@ -146,6 +146,7 @@ struct Server::Parts {
   absl::Status FormAlone();
   void Probe(v1::ProbeResponse* response) const;
   absl::StatusOr<bool> Assign(const paxos::Configuration& genesis,
+                              const std::vector<v1::RecoveredFrom>& recovered,
                               const std::optional<paxos::Configuration>& configuration);
   Spread::Offer Offer() const;
   void CheckAddress() const;
@@ -194,8 +195,9 @@ absl::Status Server::Parts::Listen() {
           .probe = [this](v1::ProbeResponse* response) { Probe(response); },
           .assign =
               [this](const paxos::Configuration& genesis,
+                     const std::vector<v1::RecoveredFrom>& recovered,
                      const std::optional<paxos::Configuration>& configuration) {
-                return Assign(genesis, configuration);
+                return Assign(genesis, recovered, configuration);
               },
           .reach =
               [](const std::string& other) {
@@ -246,17 +248,18 @@ void Server::Parts::Probe(v1::ProbeResponse* response) const {
   response->set_version(status.version());
   if (!identity.genesis.has_value()) return;
   response->set_cluster_id(identity.cluster_id);
-  *response->mutable_genesis() = GenesisToProto(*identity.genesis);
+  *response->mutable_genesis() = GenesisToProto(*identity.genesis, identity.recovered);
   response->set_has_left(status.has_left());
   response->set_last_position(status.last_position());
   response->set_configuration_version(status.configuration().version());
 }
 
 absl::StatusOr<bool> Server::Parts::Assign(
-    const paxos::Configuration& genesis, const std::optional<paxos::Configuration>& configuration) {
+    const paxos::Configuration& genesis, const std::vector<v1::RecoveredFrom>& recovered,
+    const std::optional<paxos::Configuration>& configuration) {
   std::lock_guard lock(assign_mutex);
   const Identity identity = node->identity();
-  const std::string cluster_id = ClusterId(genesis);
+  const std::string cluster_id = ClusterId(genesis, recovered);
   if (identity.cluster_id == cluster_id) {
     if (configuration.has_value()) transport->SetHint(*configuration);
     return false;
@@ -279,7 +282,7 @@ absl::StatusOr<bool> Server::Parts::Assign(
                      configuration.has_value() ? "configuration" : "genesis",
                      ": name it as it advertises itself"));
   }
-  const absl::Status status = node->Assign(genesis, cluster_id, configuration);
+  const absl::Status status = node->Assign(genesis, cluster_id, configuration, recovered);
   if (!status.ok()) return status;
   if (configuration.has_value()) transport->SetHint(*configuration);
   LOG(INFO) << "assigned to cluster " << HexString(cluster_id) << " as replica " << seat->id;
@@ -293,7 +296,7 @@ Spread::Offer Server::Parts::Offer() const {
   // Empty until the log is recovered.
   if (!identity.genesis.has_value() || configuration.version == 0) return offer;
   offer.cluster_id = identity.cluster_id;
-  *offer.request.mutable_genesis() = GenesisToProto(*identity.genesis);
+  *offer.request.mutable_genesis() = GenesisToProto(*identity.genesis, identity.recovered);
   if (configuration.version > identity.genesis->version) {
     *offer.request.mutable_configuration() = ToProto(configuration);
   }
@@ -315,7 +318,7 @@ absl::Status Server::Parts::FormAlone() {
   const absl::StatusOr<paxos::Configuration> genesis =
       MakeGenesis({{.uuid = identity.uuid, .address = address}});
   if (!genesis.ok()) return genesis.status();
-  return Assign(*genesis, std::nullopt).status();
+  return Assign(*genesis, {}, std::nullopt).status();
 }
 
 // A replica that comes up again after its cluster was recovered without it must not make a quorum
