@@ -74,6 +74,7 @@ int RunMemberPromote(const Invocation& invocation, Client* client, Output* outpu
 int RunMemberSet(const Invocation& invocation, Client* client, Output* output);
 int RunMemberOps(const Invocation& invocation, Client* client, Output* output);
 int RunMemberCancel(const Invocation& invocation, Client* client, Output* output);
+int RunRecover(const Invocation& invocation, Client* client, Output* output);
 int RunBench(const Invocation& invocation, Client* client, Output* output);
 
 }  // namespace distlog::cli

@@ -31,6 +31,11 @@ DEFINE_uint64(expect_version, 0, "only if the configuration in force has this ve
 DEFINE_bool(no_wait, false, "return as soon as the operation is in the log");
 DEFINE_bool(learner, false, "it stays a learner until it is promoted");
 
+DEFINE_bool(plan, false, "tell what would be kept and what can be lost, and change nothing");
+DEFINE_bool(apply, false, "make the directory that knows most the only member of a new cluster");
+DEFINE_string(confirm, "", "the first 8 digits of the cluster's id, instead of typing them");
+DEFINE_string(address, "", "HOST:PORT of the server to come (default: the one in the log)");
+
 DEFINE_string(mode, "unary", "unary, client, stream, read or scan");
 DEFINE_uint64(outstanding, 0,
               "requests or entries not yet answered (default 64; stream: 16384, 8 MiB at most)");

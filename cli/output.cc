@@ -98,6 +98,7 @@ int ExitStatus(const absl::Status& status) {
     case v1::ErrorDetail::REASON_POSITION:
     case v1::ErrorDetail::REASON_EPOCH:
     case v1::ErrorDetail::REASON_AFTER_EPOCH:
+    case v1::ErrorDetail::REASON_RECOVERED:
       return kExitPrecondition;
     case v1::ErrorDetail::REASON_UNSPECIFIED:
       break;

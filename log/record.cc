@@ -2,6 +2,8 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
+
 #include "wire/checksum.h"
 #include "wire/value.h"
 
@@ -39,6 +41,14 @@ struct Reader {
 };
 
 }  // namespace
+
+bool Owners::Has(const Owner& owner, paxos::Slot slot) const {
+  if (owner == now) return true;
+  return owner.uuid == now.uuid &&
+         std::any_of(parents.begin(), parents.end(), [&](const Parent& parent) {
+           return parent.cluster == owner.cluster && slot <= parent.last;
+         });
+}
 
 std::string EncodeKey(const RecordKey& key) {
   std::string bytes;

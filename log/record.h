@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "paxos/types.h"
@@ -20,6 +21,19 @@ struct Owner {
   uint64_t cluster = 0;  // The first 8 bytes of the cluster's id.
   paxos::Uuid uuid;      // Of the data directory.
   friend bool operator==(const Owner&, const Owner&) = default;
+};
+
+// Whose records a store may hold.
+struct Owners {
+  // A cluster that this one was recovered from, and the last slot taken over from it.
+  struct Parent {
+    uint64_t cluster = 0;
+    paxos::Slot last = 0;
+  };
+  Owner now;
+  std::vector<Parent> parents;
+
+  bool Has(const Owner& owner, paxos::Slot slot) const;
 };
 
 // What stands before the payload of each record.

@@ -115,7 +115,7 @@ void Segment::Note(const RecordHeader& header) {
   bytes_ += kRecordHeaderBytes + header.payload_bytes;
 }
 
-absl::StatusOr<std::vector<Segment::Seen>> Segment::ReadAll(const Owner& owner, paxos::Slot last,
+absl::StatusOr<std::vector<Segment::Seen>> Segment::ReadAll(const Owners& owners, paxos::Slot last,
                                                             const Pace& pace) {
   std::vector<Seen> records;
   size_t unpaced = 0;
@@ -128,7 +128,7 @@ absl::StatusOr<std::vector<Segment::Seen>> Segment::ReadAll(const Owner& owner, 
     }
     const absl::StatusOr<RecordHeader> header = DecodeHeader(*key, View(it->value()));
     if (!header.ok()) return Damaged(key->slot, std::string(header.status().message()));
-    if (header->owner != owner) {
+    if (!owners.Has(header->owner, key->slot)) {
       return Damaged(key->slot, "its record belongs to another store or cluster");
     }
     const absl::StatusOr<paxos::AcceptedValue> value = DecodeRecord(*header, View(it->value()));
@@ -185,9 +185,9 @@ absl::Status Segment::FollowChain(const std::vector<Seen>& records, const Chain&
   return absl::OkStatus();
 }
 
-absl::Status Segment::Verify(const Owner& owner, paxos::Slot last, const Chain& known,
+absl::Status Segment::Verify(const Owners& owners, paxos::Slot last, const Chain& known,
                              const Pace& pace) {
-  absl::StatusOr<std::vector<Seen>> records = ReadAll(owner, last, pace);
+  absl::StatusOr<std::vector<Seen>> records = ReadAll(owners, last, pace);
   if (!records.ok()) return records.status();
   for (const Seen& seen : *records) {
     if (seen.count == 0) return Damaged(seen.slot, "its record is of a write of none");

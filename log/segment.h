@@ -54,9 +54,9 @@ class Segment {
   Segment(std::string dir, paxos::Slot first, std::shared_ptr<leveldb::DB> db, bool sync);
 
   // Reads all of it. DataLoss unless it is whole: each record under its key, with good checksums,
-  // of this owner, at or below `last` (if that is not 0); no write missing between the first and
+  // of these owners, at or below `last` (if that is not 0); no write missing between the first and
   // the last, each complete; and `known` among them, with that digest. Cancelled: by `pace`.
-  absl::Status Verify(const Owner& owner, paxos::Slot last, const Chain& known,
+  absl::Status Verify(const Owners& owners, paxos::Slot last, const Chain& known,
                       const Pace& pace = nullptr);
 
   // Makes the records durable, as write number `write`. Of two for one slot the later counts,
@@ -91,7 +91,8 @@ class Segment {
   struct Seen;
 
   absl::Status Damaged(paxos::Slot slot, const std::string& what) const;
-  absl::StatusOr<std::vector<Seen>> ReadAll(const Owner& owner, paxos::Slot last, const Pace& pace);
+  absl::StatusOr<std::vector<Seen>> ReadAll(const Owners& owners, paxos::Slot last,
+                                            const Pace& pace);
   absl::Status FollowChain(const std::vector<Seen>& records, const Chain& known);
   void Note(const RecordHeader& header);
 

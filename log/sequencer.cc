@@ -22,7 +22,7 @@ class DigestInput {
     for (int shift = 0; shift < 64; shift += 8)
       bytes_.push_back(static_cast<char>(number >> shift));
   }
-  void Add(const AppendResult& result) {
+  void Add(const AppliedAppend& result) {
     Add(static_cast<uint64_t>(result.reason) << 2 | uint64_t{result.duplicate} << 1 |
         uint64_t{result.not_appended});
     Add(result.first_position);
@@ -49,8 +49,8 @@ class DigestInput {
   std::string bytes_;
 };
 
-AppendResult Refused(RefusalReason reason, uint64_t expected, uint64_t actual, bool not_appended) {
-  AppendResult result;
+AppliedAppend Refused(RefusalReason reason, uint64_t expected, uint64_t actual, bool not_appended) {
+  AppliedAppend result;
   result.reason = reason;
   result.not_appended = not_appended;
   result.expected = expected;
@@ -123,7 +123,7 @@ absl::StatusOr<Applied> Sequencer::Apply(const paxos::AcceptedValue& value) {
   input.Add(value.value.checksum);
   input.Add(last_position_);
   input.Add(configuration_slot_);
-  for (const AppendResult& result : applied.appends) input.Add(result);
+  for (const AppliedAppend& result : applied.appends) input.Add(result);
   if (applied.opened.has_value()) input.Add(*applied.opened);
   if (applied.operation.has_value()) input.Add(*applied.operation);
   if (applied.begins_term) input.Add(terms_.back().first_position());
@@ -147,7 +147,7 @@ absl::Status Sequencer::ApplyBatch(const std::string& payload, Applied* applied)
   cluster_time_ms_ = std::max(cluster_time_ms_, batch->cluster_time_ms);
   applied->appends.reserve(batch->appends.size());
   for (const BatchOutline::Append& append : batch->appends) {
-    const AppendResult result = ApplyAppend(append);
+    const AppliedAppend result = ApplyAppend(append);
     if (result.reason != RefusalReason::kNone || result.duplicate) {
       applied->skipped.push_back(static_cast<uint32_t>(applied->appends.size()));
     }
@@ -156,7 +156,7 @@ absl::Status Sequencer::ApplyBatch(const std::string& payload, Applied* applied)
   return absl::OkStatus();
 }
 
-AppendResult Sequencer::ApplyAppend(const BatchOutline::Append& append) {
+AppliedAppend Sequencer::ApplyAppend(const BatchOutline::Append& append) {
   if (append.producer.empty()) {
     if (append.count == 0) return Refused(RefusalReason::kSequenceBoundaries, 0, 0, true);
     return Place(append);
@@ -191,7 +191,7 @@ AppendResult Sequencer::ApplyAppend(const BatchOutline::Append& append) {
   if (append.sequence > producer.next_sequence) {
     return Refused(RefusalReason::kSequenceGap, producer.next_sequence, append.sequence, true);
   }
-  const AppendResult result = Place(append);
+  const AppliedAppend result = Place(append);
   if (result.reason != RefusalReason::kNone &&
       paxos::IsBroken(paxos::Break::kRefusalNotRemembered)) {
     return result;
@@ -209,22 +209,22 @@ AppendResult Sequencer::ApplyAppend(const BatchOutline::Append& append) {
 }
 
 // Appends, if the position is the expected one.
-AppendResult Sequencer::Place(const BatchOutline::Append& append) {
+AppliedAppend Sequencer::Place(const BatchOutline::Append& append) {
   const uint64_t position = last_position_ + 1;
   if (append.expect_position != 0 && append.expect_position != position) {
     return Refused(RefusalReason::kPosition, append.expect_position, position, true);
   }
   last_position_ += append.count;
-  AppendResult result;
+  AppliedAppend result;
   result.first_position = position;
   result.count = append.count;
   return result;
 }
 
 // Of an append that begins with a sequence decided before. Nothing of it is ever applied.
-AppendResult Sequencer::ResultOfRepeat(const Producer& producer,
-                                       const BatchOutline::Append& append) const {
-  const AppendResult boundaries =
+AppliedAppend Sequencer::ResultOfRepeat(const Producer& producer,
+                                        const BatchOutline::Append& append) const {
+  const AppliedAppend boundaries =
       Refused(RefusalReason::kSequenceBoundaries, producer.next_sequence, append.sequence, false);
   if (append.count == 0 || append.sequence < producer.opened_next_sequence) return boundaries;
   // opened_next_sequence <= sequence < next_sequence: this epoch has decided something, so that at
@@ -241,7 +241,7 @@ AppendResult Sequencer::ResultOfRepeat(const Producer& producer,
       result->count != append.count) {
     return boundaries;
   }
-  AppendResult original;
+  AppliedAppend original;
   original.reason = result->reason;
   original.duplicate = true;
   original.not_appended = result->reason != RefusalReason::kNone;

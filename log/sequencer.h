@@ -34,7 +34,7 @@ enum class RefusalReason : uint32_t {
   kAfterEpoch = 13,  // OpenProducer only.
 };
 
-struct AppendResult {
+struct AppliedAppend {
   RefusalReason reason = RefusalReason::kNone;  // kNone: it is in the log.
   bool duplicate = false;                       // It was in the log (or refused) before.
   // Neither this request nor an earlier one with the same producer and sequence is in the log: what
@@ -45,7 +45,7 @@ struct AppendResult {
   uint32_t count = 0;
   uint64_t expected = 0;  // Of a refusal: as at ErrorDetail.
   uint64_t actual = 0;
-  friend bool operator==(const AppendResult&, const AppendResult&) = default;
+  friend bool operator==(const AppliedAppend&, const AppliedAppend&) = default;
 };
 
 struct OpenProducerResult {
@@ -67,7 +67,7 @@ struct Applied {
   uint64_t origin_replica = 0;  // All 0 for a no-op or a configuration.
   uint64_t origin_start_nonce = 0;
   uint64_t origin_sequence = 0;
-  std::vector<AppendResult> appends;         // Of a batch, one per append.
+  std::vector<AppliedAppend> appends;        // Of a batch, one per append.
   std::optional<OpenProducerResult> opened;  // Of that command.
   std::optional<OperationResult> operation;  // Of a command about one.
   bool begins_term = false;                  // Of a LeadershipCommand: it is no copy.
@@ -173,9 +173,9 @@ class Sequencer {
   void Decide(const v1::Command& command, Applied* applied);
   bool BeginTerm(const v1::LeadershipCommand& command, paxos::Slot slot, int64_t time_ms);
 
-  AppendResult ApplyAppend(const BatchOutline::Append& append);
-  AppendResult Place(const BatchOutline::Append& append);
-  AppendResult ResultOfRepeat(const Producer& producer, const BatchOutline::Append& append) const;
+  AppliedAppend ApplyAppend(const BatchOutline::Append& append);
+  AppliedAppend Place(const BatchOutline::Append& append);
+  AppliedAppend ResultOfRepeat(const Producer& producer, const BatchOutline::Append& append) const;
   OpenProducerResult OpenProducer(const v1::OpenProducerCommand& command);
 
   static absl::Status RestoreProducer(const v1::ProducerState& state, uint64_t last_position,

@@ -19,7 +19,7 @@
 namespace distlog {
 
 // For the messages of failures.
-void PrintTo(const AppendResult& result, std::ostream* out) {
+void PrintTo(const AppliedAppend& result, std::ostream* out) {
   *out << "{reason " << static_cast<int>(result.reason) << (result.duplicate ? ", duplicate" : "")
        << (result.not_appended ? ", not appended" : "") << ", " << result.first_position << "+"
        << result.count << ", expected " << result.expected << ", actual " << result.actual << "}";
@@ -90,7 +90,7 @@ class Log {
   Applied Apply(const paxos::Value& value, paxos::Ballot ballot = {1, {}}) {
     return TryApply(value, ballot).value();
   }
-  AppendResult Append(const distlog::Append& append) {
+  AppliedAppend Append(const distlog::Append& append) {
     return Apply(BatchOf({append})).appends.at(0);
   }
   OpenProducerResult Open(const std::string& name, std::optional<uint64_t> after_epoch,
@@ -104,17 +104,17 @@ class Log {
   Sequencer sequencer_;
 };
 
-AppendResult InLog(uint64_t first_position, uint32_t count, bool duplicate = false) {
-  AppendResult result;
+AppliedAppend InLog(uint64_t first_position, uint32_t count, bool duplicate = false) {
+  AppliedAppend result;
   result.first_position = first_position;
   result.count = count;
   result.duplicate = duplicate;
   return result;
 }
 
-AppendResult Refusal(RefusalReason reason, uint64_t expected, uint64_t actual, bool not_appended,
-                     bool duplicate = false) {
-  AppendResult result;
+AppliedAppend Refusal(RefusalReason reason, uint64_t expected, uint64_t actual, bool not_appended,
+                      bool duplicate = false) {
+  AppliedAppend result;
   result.reason = reason;
   result.expected = expected;
   result.actual = actual;
@@ -138,7 +138,7 @@ TEST(SequencerTest, PositionsHaveNoGap) {
   EXPECT_EQ(first.slot, 1u);
   EXPECT_EQ(first.first_position, 1u);
   EXPECT_EQ(first.entries, 3u);
-  EXPECT_EQ(first.appends, (std::vector<AppendResult>{InLog(1, 2), InLog(3, 1)}));
+  EXPECT_EQ(first.appends, (std::vector<AppliedAppend>{InLog(1, 2), InLog(3, 1)}));
   EXPECT_TRUE(first.skipped.empty());
   EXPECT_EQ(first.origin_replica, 2u);
   EXPECT_EQ(first.origin_start_nonce, 77u);
@@ -239,7 +239,7 @@ TEST(SequencerTest, AppendWithoutPayloadsIsRefused) {
 
 TEST(SequencerTest, UnknownProducerBeginsOnlyAtEpoch0Sequence1) {
   Log log;
-  const AppendResult unknown = Refusal(RefusalReason::kUnknownProducer, 0, 0, true);
+  const AppliedAppend unknown = Refusal(RefusalReason::kUnknownProducer, 0, 0, true);
   EXPECT_EQ(log.Append({.producer = "p", .sequence = 2}), unknown);
   EXPECT_EQ(log.Append({.producer = "p", .sequence = 0}), unknown);
   EXPECT_EQ(log.Append({.producer = "p", .epoch = 1, .sequence = 1}), unknown);
@@ -336,7 +336,7 @@ TEST(SequencerTest, TheNewestResultsAreKept) {
   log.Apply(BatchOf(appends));
   EXPECT_EQ(log.Append({.count = 2, .producer = "p", .sequence = 1}), InLog(1, 2, true));
   log.Append({.count = 2, .producer = "p", .sequence = 2 * kept + 1});
-  const AppendResult not_kept = Refusal(RefusalReason::kResultNotKept, 3, 1, false);
+  const AppliedAppend not_kept = Refusal(RefusalReason::kResultNotKept, 3, 1, false);
   EXPECT_EQ(log.Append({.count = 2, .producer = "p", .sequence = 1}), not_kept);
   EXPECT_EQ(log.Append({.count = 1, .producer = "p", .sequence = 1}), not_kept);
   // Reaching from what is not kept into what is: never a repeat.

@@ -65,6 +65,10 @@ absl::StatusOr<SideFile> SideFile::Open(Env* env, const std::string& dir, bool s
         dir, "/mark is older than what was durable: it has generation ",
         file.marks_.newest().generation, ", ", file.contents.marks_generation(), " was"));
   }
+  if (file.mark.recoveries() < static_cast<uint64_t>(file.contents.recovered_size())) {
+    file.mark = file.contents.mark();
+    file.mark.set_uuid(file.contents.uuid());
+  }
   return file;
 }
 

@@ -19,14 +19,21 @@
 #include "paxos/options.h"
 #include "paxos/record.h"
 #include "paxos/types.h"
+#include "proto/distlog/v1/common.pb.h"
 
 namespace distlog {
 
+// A file in a data directory that must not be used again, because it is an older copy of itself:
+// why, in a sentence. Whoever starts a server looks for it; Open does not.
+inline constexpr char kRegressedFile[] = "REGRESSED";
+
 // Who a data directory belongs to.
 struct Identity {
-  paxos::Uuid uuid;                             // Of this directory; drawn when it is formatted.
+  paxos::Uuid uuid;                             // Of this directory; drawn when it is formatted,
+                                                // and again when it is recovered.
   std::string cluster_id;                       // 32 bytes; empty while unassigned.
   std::optional<paxos::Configuration> genesis;  // Version 1, set iff assigned.
+  std::vector<v1::RecoveredFrom> recovered;     // What it went through since, oldest first.
   paxos::ReplicaId replica{};                   // Its seat; kNoReplica: none.
   // Of a server that joined a running cluster: the configuration that it was given then. It tells
   // whom to ask until the log is known here, and decides nothing.
@@ -85,12 +92,13 @@ class Store {
   Identity identity() const;
   const Recovered& recovered() const;
 
-  // Makes the genesis and this directory's seat durable, in one write, once. The seat is that of
-  // its UUID in `joined`, a configuration of the cluster, if a running cluster adds it, otherwise
-  // in the genesis; the caller sees to it that there is one. The same cluster again: OK, and
-  // nothing changes. FailedPrecondition: assigned to another.
+  // Makes the genesis, what the cluster has gone through since, and this directory's seat durable,
+  // in one write, once. The seat is that of its UUID in `joined`, a configuration of the cluster,
+  // if a running cluster adds it, otherwise in the genesis; the caller sees to it that there is
+  // one. The same cluster again: OK, and nothing changes. FailedPrecondition: assigned to another.
   absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                      const std::optional<paxos::Configuration>& joined = std::nullopt);
+                      const std::optional<paxos::Configuration>& joined = std::nullopt,
+                      const std::vector<v1::RecoveredFrom>& recovered = {});
 
   // Makes all of `records` durable, or (at a crash) a prefix of the groups they need: one group, or
   // two when they touch both unsealed segments.
@@ -183,6 +191,24 @@ class Store {
 
   // Removes from the disk what Adopt replaced, as far as nobody reads it any more.
   absl::Status RemoveReplaced();
+
+  // ---- Recovery after a quorum was lost for good: log/recovery.h alone calls it. ----
+
+  struct Continuation {
+    v1::RecoveredFrom from;
+    // All of the slots above recovered().chosen_through, in order: `from.slot`, the configuration
+    // and more. They are chosen from now on.
+    std::vector<paxos::AcceptedValue> values;
+    paxos::Ballot promised;              // At least every ballot in `values`.
+    paxos::Configuration configuration;  // The one in `values`; its only member is this directory,
+    paxos::Uuid uuid;                    // by this UUID.
+  };
+  // Makes the log here that of another cluster, with other ids: in one durable write, before which
+  // the directory is what it was, and after which it is a member of that cluster. Until then the
+  // new values stand in copies of the unsealed segments, which a start removes. Unknown: that write
+  // failed, and it is the one or the other. The store takes no more calls afterwards: it is to be
+  // closed.
+  absl::Status Continue(const Continuation& next);
 
   // ---- Peers. ----
 

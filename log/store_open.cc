@@ -29,6 +29,15 @@ bool StartsWith(const std::string& text, const std::string& start) {
   return text.compare(0, start.size(), start) == 0;
 }
 
+// The first 8 bytes of a cluster's id.
+uint64_t ShortId(const std::string& cluster_id) {
+  uint64_t number = 0;
+  for (size_t i = 0; i < 8 && i < cluster_id.size(); ++i) {
+    number = number << 8 | static_cast<uint8_t>(cluster_id[i]);
+  }
+  return number;
+}
+
 absl::Status Lock(Env* env, const std::string& dir, leveldb::FileLock** lock) {
   const leveldb::Status status = env->LockFile(dir + "/LOCK", lock);
   if (status.ok()) return absl::OkStatus();
@@ -171,13 +180,14 @@ std::string Store::Rep::SegmentDir(paxos::Slot first, uint64_t rebuilt) const {
   return path;
 }
 
-Owner Store::Rep::owner() const {
-  Owner owner = {.cluster = 0, .uuid = UuidFromBytes(side.contents.uuid())};
-  const std::string& id = side.contents.cluster_id();
-  for (size_t i = 0; i < 8 && i < id.size(); ++i) {
-    owner.cluster = owner.cluster << 8 | static_cast<uint8_t>(id[i]);
+Owners OwnersOf(const v1::SideFile& contents) {
+  Owners owners;
+  owners.now = {.cluster = ShortId(contents.cluster_id()), .uuid = UuidFromBytes(contents.uuid())};
+  for (const v1::RecoveredFrom& recovery : contents.recovered()) {
+    owners.parents.push_back(
+        {.cluster = ShortId(recovery.parent_cluster_id()), .last = recovery.slot()});
   }
-  return owner;
+  return owners;
 }
 
 absl::Status Store::Rep::OpenSegments() {
@@ -227,7 +237,7 @@ absl::Status Store::Rep::OpenPlace(const v1::SegmentEntry& entry, std::vector<ui
   for (const v1::SegmentEntry& other : side.contents.segments()) {
     if (other.first() > entry.first() && last == 0) last = other.first() - 1;
   }
-  const absl::Status status = (*segment)->Verify(owner(), last, known);
+  const absl::Status status = (*segment)->Verify(OwnersOf(side.contents), last, known);
   if (!status.ok()) return status;
   place->segment = *std::move(segment);
   place->index = std::make_shared<PositionIndex>(entry.first());

@@ -164,7 +164,12 @@ absl::StatusOr<std::unique_ptr<Segment>> Store::Rep::OpenRecords(SegmentPlace* p
 absl::Status Store::Rep::VerifyRecords(Segment* segment, const v1::SegmentEntry& entry,
                                        const Pace& pace) {
   const Segment::Chain sealed = SealedChain(entry);
-  const absl::Status status = segment->Verify(owner(), entry.last(), sealed, pace);
+  Owners owners;
+  {
+    const std::lock_guard guard(mutex);
+    owners = OwnersOf(side.contents);
+  }
+  const absl::Status status = segment->Verify(owners, entry.last(), sealed, pace);
   if (!status.ok()) return status;
   if (segment->chain() != sealed || segment->stored_through() != entry.last()) {
     return absl::DataLossError(absl::StrCat(segment->dir(), " is not what was sealed"));
@@ -348,7 +353,9 @@ Identity Store::identity() const {
   const std::lock_guard lock(rep_->mutex);
   const v1::SideFile& contents = rep_->side.contents;
   Identity identity;
-  identity.uuid = UuidFromBytes(contents.uuid());
+  identity.uuid =
+      UuidFromBytes(contents.incarnation().empty() ? contents.uuid() : contents.incarnation());
+  identity.recovered.assign(contents.recovered().begin(), contents.recovered().end());
   identity.cluster_id = contents.cluster_id();
   identity.start_counter = contents.start_counter();
   identity.start_nonce = contents.start_nonce();

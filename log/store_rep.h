@@ -92,10 +92,10 @@ struct Store::Rep {
   absl::Status RemoveDir(const std::string& path) const;
 
   class Rebuilding;  // store_repair.cc
+  class Continuing;  // store_continue.cc
 
   Segment::Options segment_options() const;
   std::string SegmentDir(paxos::Slot first, uint64_t rebuilt = 0) const;
-  Owner owner() const;
 
   const Options options;
   const std::string dir;
@@ -129,6 +129,9 @@ absl::Status Regressed(const std::string& dir, const absl::Status& status);
 
 // Whether reading failed for what is on disk, or for a disk that cannot read it.
 bool IsDamage(const absl::Status& status);
+
+// Whose records a store with this side file may hold.
+Owners OwnersOf(const v1::SideFile& contents);
 
 // The writes of a sealed segment.
 Segment::Chain SealedChain(const v1::SegmentEntry& entry);

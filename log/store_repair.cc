@@ -66,6 +66,7 @@ class Store::Rep::Rebuilding {
   const Pace& pace_;
   std::vector<Source> row_;
   paxos::Ballot promised_;
+  Owner owner_;
   std::optional<Sequencer> sequencer_;
   std::vector<v1::SegmentEntry> made_;
 };
@@ -86,6 +87,7 @@ absl::Status Store::Rep::Rebuilding::Run(paxos::Slot first) {
   {
     const std::lock_guard guard(rep_.mutex);
     promised_ = FromProto(rep_.side.contents.promised());
+    owner_ = OwnersOf(rep_.side.contents).now;
     for (const auto& place : rep_.row) {
       if (place->first == first) at = row_.size();
       row_.push_back({place, place->entry});
@@ -227,7 +229,7 @@ absl::Status Store::Rep::Rebuilding::Write(std::vector<paxos::AcceptedValue> val
   for (const paxos::AcceptRecord& record : records) pointers.push_back(&record);
   absl::Status status = CheckSpace(bytes);
   if (status.ok()) {
-    status = segment->Write(rep_.owner(), pointers, segment->chain().last_write + 1);
+    status = segment->Write(owner_, pointers, segment->chain().last_write + 1);
   }
   if (status.ok() && pace_ != nullptr && !pace_(bytes)) {
     return absl::CancelledError(absl::StrCat(segment->dir(), ": stopped writing"));

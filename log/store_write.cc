@@ -23,7 +23,8 @@ absl::Status Store::Rep::Fail(absl::Status status) {
 }
 
 absl::Status Store::Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                           const std::optional<paxos::Configuration>& joined) {
+                           const std::optional<paxos::Configuration>& joined,
+                           const std::vector<v1::RecoveredFrom>& recovered) {
   Rep& rep = *rep_;
   if (!rep.failed.ok()) return rep.failed;
   if (!rep.side.contents.cluster_id().empty()) {
@@ -43,6 +44,7 @@ absl::Status Store::Assign(const paxos::Configuration& genesis, const std::strin
     rep.side.contents.set_cluster_id(cluster_id);
     rep.side.contents.set_replica_id(static_cast<uint64_t>(seat));
     if (joined.has_value()) *rep.side.contents.mutable_joined() = ToProto(*joined);
+    rep.side.contents.mutable_recovered()->Assign(recovered.begin(), recovered.end());
   }
   return rep.Fail(rep.side.Save());
 }
@@ -106,8 +108,9 @@ absl::Status Store::Rep::WriteAccepts(const std::vector<const paxos::AcceptRecor
     group.first = place->segment.get();
     group.second.push_back(record);
   }
+  const Owner owner = OwnersOf(side.contents).now;
   for (auto& [first, group] : groups) {
-    const absl::Status status = group.first->Write(owner(), group.second, last_write + 1);
+    const absl::Status status = group.first->Write(owner, group.second, last_write + 1);
     if (!status.ok()) return status;
     ++last_write;
     accepted_through = std::max<paxos::Slot>(accepted_through, group.first->highest_slot());
@@ -135,6 +138,7 @@ absl::Status Store::Rep::WriteMark(paxos::Slot through, bool both) {
   }
   side.mark.set_chosen_through(std::max<paxos::Slot>(through, side.mark.chosen_through()));
   side.mark.set_last_write(last_write);
+  side.mark.set_recoveries(side.contents.recovered_size());
   side.mark.clear_segments();
   for (const auto& place : row) {
     if (place->sealed) continue;
@@ -254,6 +258,7 @@ absl::Status Store::Rep::SealBefore(size_t i) {
     listed->set_sealed(true);
     listed->set_last(last);
     listed->set_last_write(segment.chain().last_write);
+    if (listed->rebuilt() > 0) listed->set_rebuilt_writes(segment.chain().last_write);
     listed->set_digest(segment.chain().digest);
     listed->set_index_bytes(index.size());
     listed->set_index_checksum(Checksum(index));

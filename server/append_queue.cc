@@ -194,7 +194,7 @@ void AppendQueue::Forget(std::map<uint64_t, UnderWay>::iterator value) {
   under_way_.erase(value);
 }
 
-absl::StatusOr<v1::AppendResponse> ToResponse(const AppendResult& result) {
+absl::StatusOr<v1::AppendResponse> ToResponse(const AppliedAppend& result) {
   if (result.reason != RefusalReason::kNone) return Refusal(result, result.not_appended);
   v1::AppendResponse response;
   response.set_first_position(result.first_position);

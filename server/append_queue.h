@@ -101,7 +101,7 @@ class AppendQueue {
 };
 
 // What a client is told of an append or an opening that was applied.
-absl::StatusOr<v1::AppendResponse> ToResponse(const AppendResult& result);
+absl::StatusOr<v1::AppendResponse> ToResponse(const AppliedAppend& result);
 absl::StatusOr<v1::OpenProducerResponse> ToResponse(const OpenProducerResult& result);
 
 }  // namespace distlog

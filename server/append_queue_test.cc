@@ -181,7 +181,7 @@ TEST(AdmissionTest, BoundsRequestsAndBytesButTakesOneOfAnySize) {
 
 // An epoch that has moved on says nothing of a copy that was applied before it did.
 TEST(AppendQueueAnswerTest, ARefusalProvesOnlyWhatApplyKnows) {
-  AppendResult result;
+  AppliedAppend result;
   result.reason = RefusalReason::kEpoch;
   for (const bool known : {true, false}) {
     result.not_appended = known;

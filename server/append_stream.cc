@@ -39,7 +39,9 @@ absl::Status UpStreamEnded() {
 
 AppendStream::AppendStream(Node* node, Forwarder* forwarder, const Options& options,
                            StreamCount::Place place)
-    : node_(node), forwarder_(forwarder), options_(options), place_(std::move(place)) {}
+    : node_(node), forwarder_(forwarder), options_(options), place_(std::move(place)) {
+  answers_.set_cluster_id(node->cluster_id());
+}
 
 void AppendStream::Start() {
   self_ = shared_from_this();

@@ -25,6 +25,10 @@ class FakeOwnState : public OwnState {
     identity_.replica = genesis.SeatOf(identity_.uuid);
     identity_.cluster_id = ClusterId(genesis);
   }
+  void SetRecovered(const std::vector<v1::RecoveredFrom>& recovered) {
+    const std::lock_guard lock(mutex_);
+    identity_.recovered = recovered;
+  }
   void SetReplica(paxos::ReplicaId replica) {
     std::lock_guard lock(mutex_);
     identity_.replica = replica;

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <variant>
 
 #include "glog/logging.h"
 #include "server/peer_channel.h"
 #include "server/thread_name.h"
+#include "wire/status.h"
 
 namespace distlog {
 namespace {
@@ -139,6 +141,12 @@ void GrpcTransport::OnDown(const paxos::Member& member, v1::TrafficClass traffic
     listener_->OnRemoved(status.error_message());
   }
   if (traffic_class != v1::TRAFFIC_CLASS_LIVE) return;
+  const std::optional<v1::ErrorDetail> detail = DetailOf(FromGrpc(status));
+  if (detail.has_value() && detail->reason() == v1::ErrorDetail::REASON_RECOVERED &&
+      on_superseded_ != nullptr) {
+    on_superseded_("replica " + paxos::ToString(member.id) + " at " + member.address +
+                   " refuses this server: " + status.error_message());
+  }
   registry_->NoteTrouble(member, WhyUnreachable(status));
   if (!PeerIsGone(status, was_established)) return;
   {

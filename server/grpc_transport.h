@@ -43,6 +43,12 @@ class GrpcTransport : public Transport {
   // Whom to tell of connections. Before SetMembers.
   void SetListener(TransportListener* listener) { listener_ = listener; }
 
+  // Whom to tell, on any thread, that a peer's cluster was recovered from this one's, which had
+  // lost its quorum for good. Before SetMembers.
+  void SetSuperseded(std::function<void(const std::string& sentence)> on_superseded) {
+    on_superseded_ = std::move(on_superseded);
+  }
+
   void SetMembers(const paxos::Configuration& in_force,
                   const std::vector<paxos::Member>& leavers) override;
   // Connects to the members of this newer configuration, too (PeerRegistry::SetHint).
@@ -79,6 +85,7 @@ class GrpcTransport : public Transport {
   const Options options_;
   PeerRegistry* const registry_;
   const std::function<void(const std::string&)> on_regressed_;
+  std::function<void(const std::string&)> on_superseded_;
   TransportListener* listener_ = nullptr;
 
   mutable std::mutex mutex_;  // Never held while a link or the listener is called.

@@ -143,8 +143,10 @@ class Endpoint {
   GrpcTransport transport;
   PeerService service{
       {.probe = [](v1::ProbeResponse*) {},
-       .assign = [](const paxos::Configuration&, const std::optional<paxos::Configuration>&)
-           -> absl::StatusOr<bool> { return false; },
+       .assign = [](const paxos::Configuration&, const std::vector<v1::RecoveredFrom>&,
+                    const std::optional<paxos::Configuration>&) -> absl::StatusOr<bool> {
+         return false;
+       },
        .reach = [](const std::string& address) -> absl::StatusOr<v1::ProbeResponse> {
          return absl::UnavailableError("nobody is at " + address);
        },

@@ -216,8 +216,9 @@ grpc::ServerUnaryReactor* LogService::End(grpc::CallbackServerContext* context,
                                           v1::EndResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const absl::Status status = Check(*request);
-  const auto finish = [reactor, response](const absl::StatusOr<Node::Bounds>& bounds) {
+  const auto finish = [this, reactor, response](const absl::StatusOr<Node::Bounds>& bounds) {
     if (bounds.ok()) {
+      response->set_cluster_id(node_->cluster_id());
       response->set_first_position(bounds->first);
       response->set_last_position(bounds->last);
     }

@@ -126,6 +126,41 @@ TEST_F(LogServiceTest, AnyReplicaTakesAnAppend) {
   }
 }
 
+// A position means something in one cluster only (REASON_RECOVERED).
+TEST_F(LogServiceTest, AnswersWithPositionsNameTheCluster) {
+  StartCluster(1);
+  ASSERT_EQ(Append(0, std::string(1 << 20, 'a')).status(), absl::OkStatus());
+  ASSERT_EQ(Append(0, std::string(1 << 20, 'b')).status(), absl::OkStatus());
+  const std::string id = cluster_->node(0).cluster_id();
+  {
+    const auto context = Context();
+    const auto reader = stub(0).Read(context.get(), v1::ReadRequest());
+    v1::ReadResponse first;
+    v1::ReadResponse second;
+    ASSERT_TRUE(reader->Read(&first));
+    ASSERT_TRUE(reader->Read(&second));
+    EXPECT_EQ(first.cluster_id(), id);
+    EXPECT_EQ(second.cluster_id(), "");
+    EXPECT_FALSE(reader->Read(&second));
+  }
+  {
+    const auto context = Context();
+    const auto stream = stub(0).AppendStream(context.get());
+    v1::AppendRequest request;
+    request.add_payloads("c");
+    v1::AppendStreamResponse response;
+    for (const std::string& expected : {id, std::string()}) {
+      ASSERT_TRUE(stream->Write(request));
+      ASSERT_TRUE(stream->Read(&response));
+      EXPECT_EQ(response.cluster_id(), expected);
+    }
+  }
+  const auto context = Context();
+  v1::EndResponse end;
+  ASSERT_TRUE(stub(0).End(context.get(), v1::EndRequest(), &end).ok());
+  EXPECT_EQ(end.cluster_id(), id);
+}
+
 // A request waits for a leader rather than fail: the first one comes before any is elected.
 TEST_F(LogServiceTest, AnAppendWaitsForALeader) {
   StartCluster(3);

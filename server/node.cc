@@ -114,7 +114,7 @@ struct Node::Rep {
           published.Read([](const Published::State& state) { return state.removed; }),
           v1::ErrorDetail::REASON_STOPPING);
     }
-    return CheckCluster(cluster, log, joined ? cluster_id : "");
+    return CheckCluster(cluster, log, joined ? cluster_id : "", lineage);
   }
   void OnDurable(std::vector<paxos::Envelope> after_write, uint64_t last_record);
   void Post(Membership::Request request);
@@ -131,7 +131,8 @@ struct Node::Rep {
   std::atomic<bool> stopping{false};
   std::atomic<bool> disk_full{false};
   std::atomic<uint64_t> self{0};
-  std::string cluster_id;  // Set once, before `joined`.
+  std::string cluster_id;  // Set once, before `joined`, as what follows.
+  std::vector<v1::RecoveredFrom> lineage;
   std::atomic<bool> joined{false};
   std::mutex assign_mutex;  // One Assign at a time.
   std::unique_ptr<Supplier> supplier;
@@ -195,6 +196,7 @@ absl::Status Node::Rep::Join() {
   if (!recovered.ok()) return recovered.status();
   self = static_cast<uint64_t>(id);
   cluster_id = store->identity().cluster_id;
+  lineage = store->identity().recovered;
   const auto log = std::make_shared<RecoveredLog>(*std::move(recovered));
   published.Update([time = TimeOfLastEntry(*store, log->sequencer)](Published::State* state) {
     state->last_applied = time;
@@ -208,11 +210,12 @@ absl::Status Node::Rep::Join() {
 }
 
 absl::Status Node::Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                          const std::optional<paxos::Configuration>& joined) {
+                          const std::optional<paxos::Configuration>& joined,
+                          const std::vector<v1::RecoveredFrom>& recovered) {
   std::lock_guard lock(rep_->assign_mutex);
   if (rep_->store->identity().cluster_id == cluster_id) return absl::OkStatus();
-  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id, &joined](Store* store) {
-    const absl::Status status = store->Assign(genesis, cluster_id, joined);
+  return RunOnStorage([rep = rep_.get(), &genesis, &cluster_id, &joined, &recovered](Store* store) {
+    const absl::Status status = store->Assign(genesis, cluster_id, joined, recovered);
     return status.ok() ? rep->Join() : status;
   });
 }
@@ -490,6 +493,12 @@ void Node::FillStatus(v1::ServerStatus* status) const {
   const Identity identity = rep_->store->identity();
   status->set_assigned(!identity.cluster_id.empty());
   status->set_cluster_id(identity.cluster_id);
+  for (auto parent = identity.recovered.rbegin(); parent != identity.recovered.rend(); ++parent) {
+    v1::Lineage::Parent* told = status->mutable_lineage()->add_parents();
+    told->set_cluster_id(parent->parent_cluster_id());
+    told->set_last_slot(parent->shared_slot());
+    told->set_last_position(parent->shared_position());
+  }
   status->set_replica_id(rep_->self);
   status->set_uuid(ToBytes(identity.uuid));
   status->set_start_counter(identity.start_counter);
@@ -515,10 +524,11 @@ uint64_t Node::cluster_time_ms() const {
   return rep_->published.Read([](const Published::State& state) { return state.cluster_time_ms; });
 }
 
-std::string Node::cluster_id() const { return rep_->joined ? rep_->cluster_id : ""; }
-absl::Status Node::CheckNames(const std::string& cluster_id, const std::string& log) const {
-  return rep_->CheckNames(cluster_id, log);
+absl::Status Node::CheckNames(const std::string& cluster, const std::string& log) const {
+  return rep_->CheckNames(cluster, log);
 }
+
+std::string Node::cluster_id() const { return rep_->joined ? rep_->cluster_id : ""; }
 bool Node::is_stopping() const { return rep_->stopping; }
 Identity Node::identity() const { return rep_->store->identity(); }
 const Node::Limits& Node::limits() const { return rep_->options.limits; }

@@ -62,7 +62,8 @@ class Node : public TransportListener {
   // names it if a running cluster adds it (Store::Assign), and begins to take part. The same again:
   // OK. Blocks for the disk.
   absl::Status Assign(const paxos::Configuration& genesis, const std::string& cluster_id,
-                      const std::optional<paxos::Configuration>& joined = std::nullopt);
+                      const std::optional<paxos::Configuration>& joined = std::nullopt,
+                      const std::vector<v1::RecoveredFrom>& recovered = {});
 
   // Hands leadership over, takes no new requests, waits for those under way (at most `patience`),
   // makes the mark durable and stops the threads.

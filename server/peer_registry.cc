@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "server/removal.h"
+#include "wire/status.h"
 #include "wire/value.h"
 
 namespace distlog {
@@ -24,6 +25,28 @@ std::string Name(const paxos::Member& member) {
 // Of bytes that came from outside: bounded, and nothing but hexadecimal digits.
 std::string Shown(const std::string& bytes) {
   return bytes.empty() ? "none" : HexString(bytes.substr(0, 32));
+}
+
+bool IsParent(const std::string& cluster_id, const Identity& identity) {
+  return std::any_of(identity.recovered.begin(), identity.recovered.end(),
+                     [&](const v1::RecoveredFrom& recovery) {
+                       return recovery.parent_cluster_id() == cluster_id;
+                     });
+}
+
+// With REASON_RECOVERED: the caller knows it from any other refusal.
+absl::Status Supersede(const v1::Hello& hello, const Identity& identity) {
+  v1::ErrorDetail detail;
+  detail.set_reason(v1::ErrorDetail::REASON_RECOVERED);
+  detail.set_cluster_id(identity.cluster_id);
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("the cluster of replica ", hello.from_id(),
+                   " lost its quorum and was recovered without it, as cluster ",
+                   HexString(identity.cluster_id),
+                   ": start that server with an empty data directory, and add it with `distlog "
+                   "member add`"),
+      detail);
 }
 
 absl::Status Refuse(const std::string& sentence) { return absl::FailedPreconditionError(sentence); }
@@ -118,6 +141,7 @@ absl::Status PeerRegistry::CheckIdentity(const v1::Hello& hello, const Identity&
                                "): it votes for nothing; if that one is lost, run `distlog member ",
                                "replace ", hello.to_id(), " ", address_, "`"));
   }
+  if (IsParent(hello.cluster_id(), identity)) return Supersede(hello, identity);
   if (hello.cluster_id() != identity.cluster_id) {
     return Refuse(absl::StrCat("this server belongs to cluster ", HexString(identity.cluster_id),
                                ", the other to ", Shown(hello.cluster_id()),

@@ -6,6 +6,7 @@
 
 #include "gtest/gtest.h"
 #include "server/fake_own_state.h"
+#include "wire/status.h"
 #include "wire/value.h"
 
 namespace distlog {
@@ -92,6 +93,21 @@ TEST_F(PeerRegistryTest, WhatDoesNotMatchIsRefused) {
   v1::ServerStatus status;
   registry_.FillStatus(&status);
   EXPECT_EQ(status.refused_connections(), 8);
+}
+
+// Those who were lost when a cluster was recovered without them find out.
+TEST_F(PeerRegistryTest, AMemberOfAParentClusterIsToldThatItWasRecovered) {
+  v1::RecoveredFrom recovered;
+  recovered.set_parent_cluster_id(std::string(32, 'p'));
+  own_.SetRecovered({recovered});
+  v1::Hello hello = Hello();
+  hello.set_cluster_id(std::string(32, 'p'));
+  ExpectRefused(hello, "was recovered without it");
+  const absl::Status refusal = Admit(hello).status();
+  ASSERT_TRUE(DetailOf(refusal).has_value());
+  EXPECT_EQ(DetailOf(refusal)->reason(), v1::ErrorDetail::REASON_RECOVERED);
+  hello.set_cluster_id(std::string(32, 'q'));
+  EXPECT_FALSE(DetailOf(Admit(hello).status()).has_value());
 }
 
 TEST_F(PeerRegistryTest, AnUnassignedServerAdmitsNobody) {

@@ -40,8 +40,17 @@ absl::StatusOr<paxos::Configuration> GenesisFromProto(const v1::Genesis& message
   return genesis;
 }
 
-v1::Genesis GenesisToProto(const paxos::Configuration& genesis) {
+absl::StatusOr<std::vector<v1::RecoveredFrom>> RecoveredFromProto(
+    const v1::Genesis& message, const paxos::Configuration& genesis) {
+  std::vector<v1::RecoveredFrom> recovered(message.recovered().begin(), message.recovered().end());
+  if (absl::Status status = CheckRecovered(genesis, recovered); !status.ok()) return status;
+  return recovered;
+}
+
+v1::Genesis GenesisToProto(const paxos::Configuration& genesis,
+                           const std::vector<v1::RecoveredFrom>& recovered) {
   v1::Genesis message;
+  message.mutable_recovered()->Assign(recovered.begin(), recovered.end());
   for (const paxos::Member& member : genesis.members) {
     v1::MemberMessage* out = message.add_members();
     out->set_id(static_cast<uint64_t>(member.id));
@@ -263,7 +272,9 @@ grpc::Status PeerService::Assign(grpc::ServerContext*, const v1::AssignRequest* 
     if (!given.ok()) return ToGrpc(given.status());
     configuration = *std::move(given);
   }
-  const absl::StatusOr<bool> assigned = host_.assign(*genesis, configuration);
+  const auto recovered = RecoveredFromProto(request->genesis(), *genesis);
+  if (!recovered.ok()) return ToGrpc(recovered.status());
+  const absl::StatusOr<bool> assigned = host_.assign(*genesis, *recovered, configuration);
   if (!assigned.ok()) return ToGrpc(assigned.status());
   response->set_assigned(*assigned);
   return grpc::Status::OK;

@@ -33,6 +33,7 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
     std::function<void(v1::ProbeResponse*)> probe;
     // Whether it was new. What is given is well-formed.
     std::function<absl::StatusOr<bool>(const paxos::Configuration& genesis,
+                                       const std::vector<v1::RecoveredFrom>& recovered,
                                        const std::optional<paxos::Configuration>& configuration)>
         assign;
     // Probes the server at that address, soon or not at all.
@@ -92,7 +93,11 @@ class PeerService : public v1::Peer::WithCallbackMethod_Connect<v1::Peer::Servic
 
 // The genesis that a message holds. InvalidArgument if it is not as MakeGenesis makes it.
 absl::StatusOr<paxos::Configuration> GenesisFromProto(const v1::Genesis& message);
-v1::Genesis GenesisToProto(const paxos::Configuration& genesis);
+// What the cluster has gone through since that genesis. InvalidArgument: CheckRecovered.
+absl::StatusOr<std::vector<v1::RecoveredFrom>> RecoveredFromProto(
+    const v1::Genesis& message, const paxos::Configuration& genesis);
+v1::Genesis GenesisToProto(const paxos::Configuration& genesis,
+                           const std::vector<v1::RecoveredFrom>& recovered = {});
 
 }  // namespace distlog
 

@@ -156,6 +156,7 @@ void ReadStream::SendPiece(Node::Bounds bounds, absl::StatusOr<std::vector<LogEn
 void ReadStream::Send(Node::Bounds bounds) {
   response_.set_first_position(bounds.first);
   response_.set_last_position(bounds.last);
+  if (!std::exchange(is_named_, true)) response_.set_cluster_id(node_->cluster_id());
   StartWrite(&response_);
 }
 

@@ -63,6 +63,7 @@ class ReadStream : public grpc::ServerWriteReactor<v1::ReadResponse>,
   uint64_t next_ = 0;           // The position to send next.
   uint64_t last_ = UINT64_MAX;  // The last one to send.
   bool is_endless_ = false;     // A Subscribe.
+  bool is_named_ = false;       // The cluster's id was sent.
   v1::ReadResponse response_;
   std::atomic<bool> is_cancelled_{false};
 };

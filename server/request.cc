@@ -21,6 +21,31 @@ absl::Status TooLarge(const std::string& message) {
                           v1::ErrorDetail::REASON_TOO_LARGE);
 }
 
+absl::Status OtherCluster(const std::string& asked, const std::string& cluster_id,
+                          const std::vector<v1::RecoveredFrom>& recovered) {
+  const std::string name = HexString(asked.substr(0, 32));
+  v1::ErrorDetail detail;
+  detail.set_not_appended(true);
+  detail.set_cluster_id(cluster_id);
+  for (const v1::RecoveredFrom& parent : recovered) {
+    if (parent.parent_cluster_id() != asked) continue;
+    detail.set_reason(v1::ErrorDetail::REASON_RECOVERED);
+    detail.set_divergence_position(parent.shared_position());
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat("this server's cluster ", HexString(cluster_id), " was recovered from ", name,
+                     ", which it left at position ", parent.shared_position(),
+                     ": positions above that may be other entries; read from there on again, and "
+                     "name the new cluster"),
+        detail);
+  }
+  detail.set_reason(v1::ErrorDetail::REASON_WRONG_CLUSTER);
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("this server belongs to cluster ", HexString(cluster_id), ", not to ", name),
+      detail);
+}
+
 absl::Status CheckProducer(const v1::AppendRequest& request) {
   if (request.producer().empty()) {
     if (request.sequence() != 0 || request.epoch() != 0) {
@@ -84,20 +109,16 @@ absl::Status CheckOpenProducer(const v1::OpenProducerRequest& request) {
 }
 
 absl::Status CheckCluster(const std::string& asked, const std::string& log,
-                          const std::string& cluster_id) {
+                          const std::string& cluster_id,
+                          const std::vector<v1::RecoveredFrom>& recovered) {
   if (!log.empty()) return Invalid("there is one log only; the name of a log must be empty");
   if (cluster_id.empty()) {
     return NotAppendedError(absl::StatusCode::kUnavailable,
                             "this server belongs to no cluster yet; init one, or add it to one",
                             v1::ErrorDetail::REASON_UNASSIGNED);
   }
-  if (!asked.empty() && asked != cluster_id) {
-    return NotAppendedError(absl::StatusCode::kFailedPrecondition,
-                            absl::StrCat("this server belongs to cluster ", HexString(cluster_id),
-                                         ", not to ", HexString(asked.substr(0, 32))),
-                            v1::ErrorDetail::REASON_WRONG_CLUSTER);
-  }
-  return absl::OkStatus();
+  if (asked.empty() || asked == cluster_id) return absl::OkStatus();
+  return OtherCluster(asked, cluster_id, recovered);
 }
 
 }  // namespace distlog

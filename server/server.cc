@@ -45,17 +45,18 @@ constexpr int kMaxThreads = 256;
 constexpr int kMaxStreamsPerConnection = 1024;
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr std::chrono::milliseconds kShutdownPatience{500};
+// A replica that follows a leader so long after its start is one of a cluster that serves.
+constexpr std::chrono::seconds kServesAfter{10};
 constexpr std::chrono::milliseconds kReachPatience{1500};
 // Of the payloads in one answer to Peer.Fetch.
 constexpr size_t kFetchBytes = 4 << 20;
-// In the data directory of a replica that a peer has found regressed: why. Each start raises the
-// start counter, so that after enough of them peers could not tell the old copy any more.
-constexpr char kRegressedFile[] = "REGRESSED";
 
 std::string RegressedPath(const std::string& data_dir) {
   return absl::StrCat(data_dir, "/", kRegressedFile);
 }
 
+// Marks the directory. Each start raises the start counter, so that after enough of them peers
+// could not tell the old copy any more.
 [[noreturn]] void DieRegressed(const std::string& data_dir, const std::string& sentence) {
   const int fd = open(RegressedPath(data_dir).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   const int dir = open(data_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -137,6 +138,7 @@ struct Server::Parts {
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<Spread> spread;
   bool stopped = false;
+  const std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 
   absl::Status Open();
   void StartScrub();
@@ -144,9 +146,11 @@ struct Server::Parts {
   absl::Status FormAlone();
   void Probe(v1::ProbeResponse* response) const;
   absl::StatusOr<bool> Assign(const paxos::Configuration& genesis,
+                              const std::vector<v1::RecoveredFrom>& recovered,
                               const std::optional<paxos::Configuration>& configuration);
   Spread::Offer Offer() const;
   void CheckAddress() const;
+  void OnSuperseded(const std::string& sentence) const;
 };
 
 absl::Status Server::Parts::Open() {
@@ -160,6 +164,7 @@ absl::Status Server::Parts::Open() {
       [this](const std::string& sentence) { DieRegressed(options.data_dir, sentence); });
   node = std::make_unique<Node>(NodeOptions(options, address), *std::move(opened), transport.get());
   transport->SetListener(node.get());
+  transport->SetSuperseded([this](const std::string& sentence) { OnSuperseded(sentence); });
   state->SetPost([node = node.get()](std::function<void(Store*)> task) {
     node->PostToStorage(std::move(task));
   });
@@ -190,8 +195,9 @@ absl::Status Server::Parts::Listen() {
           .probe = [this](v1::ProbeResponse* response) { Probe(response); },
           .assign =
               [this](const paxos::Configuration& genesis,
+                     const std::vector<v1::RecoveredFrom>& recovered,
                      const std::optional<paxos::Configuration>& configuration) {
-                return Assign(genesis, configuration);
+                return Assign(genesis, recovered, configuration);
               },
           .reach =
               [](const std::string& other) {
@@ -242,17 +248,18 @@ void Server::Parts::Probe(v1::ProbeResponse* response) const {
   response->set_version(status.version());
   if (!identity.genesis.has_value()) return;
   response->set_cluster_id(identity.cluster_id);
-  *response->mutable_genesis() = GenesisToProto(*identity.genesis);
+  *response->mutable_genesis() = GenesisToProto(*identity.genesis, identity.recovered);
   response->set_has_left(status.has_left());
   response->set_last_position(status.last_position());
   response->set_configuration_version(status.configuration().version());
 }
 
 absl::StatusOr<bool> Server::Parts::Assign(
-    const paxos::Configuration& genesis, const std::optional<paxos::Configuration>& configuration) {
+    const paxos::Configuration& genesis, const std::vector<v1::RecoveredFrom>& recovered,
+    const std::optional<paxos::Configuration>& configuration) {
   std::lock_guard lock(assign_mutex);
   const Identity identity = node->identity();
-  const std::string cluster_id = ClusterId(genesis);
+  const std::string cluster_id = ClusterId(genesis, recovered);
   if (identity.cluster_id == cluster_id) {
     if (configuration.has_value()) transport->SetHint(*configuration);
     return false;
@@ -275,7 +282,7 @@ absl::StatusOr<bool> Server::Parts::Assign(
                      configuration.has_value() ? "configuration" : "genesis",
                      ": name it as it advertises itself"));
   }
-  const absl::Status status = node->Assign(genesis, cluster_id, configuration);
+  const absl::Status status = node->Assign(genesis, cluster_id, configuration, recovered);
   if (!status.ok()) return status;
   if (configuration.has_value()) transport->SetHint(*configuration);
   LOG(INFO) << "assigned to cluster " << HexString(cluster_id) << " as replica " << seat->id;
@@ -289,7 +296,7 @@ Spread::Offer Server::Parts::Offer() const {
   // Empty until the log is recovered.
   if (!identity.genesis.has_value() || configuration.version == 0) return offer;
   offer.cluster_id = identity.cluster_id;
-  *offer.request.mutable_genesis() = GenesisToProto(*identity.genesis);
+  *offer.request.mutable_genesis() = GenesisToProto(*identity.genesis, identity.recovered);
   if (configuration.version > identity.genesis->version) {
     *offer.request.mutable_configuration() = ToProto(configuration);
   }
@@ -311,7 +318,18 @@ absl::Status Server::Parts::FormAlone() {
   const absl::StatusOr<paxos::Configuration> genesis =
       MakeGenesis({{.uuid = identity.uuid, .address = address}});
   if (!genesis.ok()) return genesis.status();
-  return Assign(*genesis, std::nullopt).status();
+  return Assign(*genesis, {}, std::nullopt).status();
+}
+
+// A replica that comes up again after its cluster was recovered without it must not make a quorum
+// of those who were lost. One that has served for a while is left alone: then it is the recovery
+// that was a mistake, and `status` tells of it.
+void Server::Parts::OnSuperseded(const std::string& sentence) const {
+  v1::ServerStatus status;
+  node->FillStatus(&status);
+  const auto age = std::chrono::steady_clock::now() - started;
+  if (status.term_changes() > 0 && age >= kServesAfter) return;
+  DieRegressed(options.data_dir, sentence);
 }
 
 // An address that the configuration does not name is where nobody will look for this replica.

@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kMaxFirstMembers = 15;
 constexpr int kMaxMembers = 64;           // Learners included.
 constexpr size_t kMaxAddressBytes = 262;  // The longest host name, a colon and a port, with room.
+constexpr size_t kMaxRecoveries = 1000;
 
 void AppendBigEndian(uint64_t value, size_t bytes, std::string* out) {
   for (size_t shift = bytes * 8; shift > 0; shift -= 8) {
@@ -74,6 +75,28 @@ absl::Status CheckConfiguration(const paxos::Configuration& configuration) {
 
 bool HasUnknownFields(const google::protobuf::Message& message) {
   return !message.GetReflection()->GetUnknownFields(message).empty();
+}
+
+void AppendMember(uint64_t id, const std::string& uuid, bool voter, const std::string& address,
+                  std::string* bytes) {
+  AppendBigEndian(id, 8, bytes);
+  *bytes += uuid;
+  bytes->push_back(voter ? 1 : 0);
+  AppendBigEndian(address.size(), 4, bytes);
+  *bytes += address;
+}
+
+void AppendRecovery(const v1::RecoveredFrom& recovery, std::string* bytes) {
+  *bytes += "recovered";
+  *bytes += recovery.parent_cluster_id();
+  AppendBigEndian(recovery.slot(), 8, bytes);
+  AppendBigEndian(recovery.shared_slot(), 8, bytes);
+  AppendBigEndian(recovery.shared_position(), 8, bytes);
+  AppendBigEndian(recovery.configuration_version(), 8, bytes);
+  AppendBigEndian(recovery.members_size(), 4, bytes);
+  for (const v1::MemberMessage& member : recovery.members()) {
+    AppendMember(member.id(), member.uuid(), member.voter(), member.address(), bytes);
+  }
 }
 
 template <typename Bytes>
@@ -169,28 +192,67 @@ absl::StatusOr<paxos::Configuration> MakeGenesis(std::vector<paxos::Member> memb
 //   version               8 bytes
 //   next_replica_id       8 bytes
 //   feature_level         4 bytes
-//   number of members     4 bytes
-//   for each, by id: id (8 bytes), UUID (16 bytes), 1 for a voter or 0 for a learner (1 byte),
-//                    length of the address (4 bytes), address
+//   members               as below
+// and for each recovery, oldest first:
+//   "recovered"           9 bytes
+//   the parent's id       32 bytes
+//   slot, shared slot, shared position, version of the configuration: 8 bytes each
+//   members               as below
+// Members are their number (4 bytes), and for each, by id: id (8 bytes), UUID (16 bytes), 1 for a
+// voter or 0 for a learner (1 byte), length of the address (4 bytes), address.
 // Protobuf's own bytes would not do: they are not promised to be the same in every version.
-std::string ClusterId(const paxos::Configuration& genesis) {
+std::string ClusterId(const paxos::Configuration& genesis,
+                      const std::vector<v1::RecoveredFrom>& recovered) {
   std::string bytes = "distlog genesis 1";
   AppendBigEndian(genesis.version, 8, &bytes);
   AppendBigEndian(genesis.next_replica_id, 8, &bytes);
   AppendBigEndian(genesis.feature_level, 4, &bytes);
   AppendBigEndian(genesis.members.size(), 4, &bytes);
   for (const paxos::Member& member : genesis.members) {
-    AppendBigEndian(static_cast<uint64_t>(member.id), 8, &bytes);
-    bytes += ToBytes(member.uuid);
-    bytes.push_back(member.voter ? 1 : 0);
-    AppendBigEndian(member.address.size(), 4, &bytes);
-    bytes += member.address;
+    AppendMember(static_cast<uint64_t>(member.id), ToBytes(member.uuid), member.voter,
+                 member.address, &bytes);
   }
+  for (const v1::RecoveredFrom& recovery : recovered) AppendRecovery(recovery, &bytes);
   unsigned char hash[32];
   unsigned int size = 0;
   CHECK_EQ(EVP_Digest(bytes.data(), bytes.size(), hash, &size, EVP_sha256(), nullptr), 1);
   CHECK_EQ(size, sizeof(hash));
   return std::string(reinterpret_cast<const char*>(hash), sizeof(hash));
+}
+
+absl::Status CheckRecovered(const paxos::Configuration& genesis,
+                            const std::vector<v1::RecoveredFrom>& recovered) {
+  if (recovered.size() > kMaxRecoveries) {
+    return absl::InvalidArgumentError(absl::StrCat("a cluster was recovered ", recovered.size(),
+                                                   " times; at most ", kMaxRecoveries,
+                                                   " are understood"));
+  }
+  v1::RecoveredFrom before;
+  std::vector<v1::RecoveredFrom> parents;
+  for (const v1::RecoveredFrom& recovery : recovered) {
+    const auto wrong = [&](const std::string& what) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("recovery ", parents.size() + 1, " of the cluster: ", what));
+    };
+    if (recovery.parent_cluster_id() != ClusterId(genesis, parents)) {
+      return wrong("its parent is not the cluster before it");
+    }
+    if (recovery.shared_slot() > recovery.slot() || recovery.slot() <= before.slot() ||
+        recovery.shared_position() < before.shared_position() ||
+        recovery.configuration_version() <= before.configuration_version()) {
+      return wrong("it goes back behind the one before it");
+    }
+    if (recovery.members().empty() || recovery.members_size() > kMaxMembers) {
+      return wrong(absl::StrCat("it has ", recovery.members_size(), " members"));
+    }
+    for (const v1::MemberMessage& member : recovery.members()) {
+      if (member.uuid().size() == 16 && member.address().size() <= kMaxAddressBytes) continue;
+      return wrong("a member has no UUID of 16 bytes, or too long an address");
+    }
+    before = recovery;
+    parents.push_back(recovery);
+  }
+  return absl::OkStatus();
 }
 
 std::string HexString(const std::string& bytes) { return absl::BytesToHexString(bytes); }

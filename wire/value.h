@@ -43,8 +43,14 @@ uint64_t NewNonce();  // Not 0.
 // The genesis of a cluster: `members` in any order get ids 1, 2, 3 ... by sorted address;
 // version 1. InvalidArgument: none, two with one address or one UUID, or more than 15.
 absl::StatusOr<paxos::Configuration> MakeGenesis(std::vector<paxos::Member> members);
-// Its SHA-256, 32 bytes: the id of the cluster.
-std::string ClusterId(const paxos::Configuration& genesis);
+// Its SHA-256, 32 bytes: the id of the cluster. `recovered`: what the cluster has gone through
+// since its genesis, oldest first; each recovery makes it another cluster.
+std::string ClusterId(const paxos::Configuration& genesis,
+                      const std::vector<v1::RecoveredFrom>& recovered = {});
+// InvalidArgument if `recovered` cannot be what became of this genesis: each one names the cluster
+// before it as its parent, and none goes back behind it.
+absl::Status CheckRecovered(const paxos::Configuration& genesis,
+                            const std::vector<v1::RecoveredFrom>& recovered);
 std::string HexString(const std::string& bytes);
 
 }  // namespace distlog

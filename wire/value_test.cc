@@ -210,6 +210,64 @@ TEST(GenesisTest, ClusterIdKnowsEveryField) {
   }
 }
 
+v1::RecoveredFrom RecoveryOf(const paxos::Configuration& genesis,
+                             const std::vector<v1::RecoveredFrom>& before, uint64_t slot) {
+  v1::RecoveredFrom recovery;
+  recovery.set_parent_cluster_id(ClusterId(genesis, before));
+  recovery.set_slot(slot);
+  recovery.set_shared_slot(slot - 1);
+  recovery.set_shared_position(slot);
+  recovery.set_configuration_version(slot + 1);
+  v1::MemberMessage* member = recovery.add_members();
+  member->set_id(4);
+  member->set_uuid(std::string(16, 'u'));
+  member->set_address("a:1");
+  member->set_voter(true);
+  return recovery;
+}
+
+TEST(RecoveredTest, ClusterIdKnowsEveryFieldOfEachRecovery) {
+  const paxos::Configuration genesis = Three();
+  const v1::RecoveredFrom first = RecoveryOf(genesis, {}, 7);
+  const v1::RecoveredFrom second = RecoveryOf(genesis, {first}, 9);
+  std::set<std::string> ids = {ClusterId(genesis), ClusterId(genesis, {first})};
+  EXPECT_EQ(ids.size(), 2u);
+  EXPECT_TRUE(ids.insert(ClusterId(genesis, {first, second})).second);
+  using Change = void (*)(v1::RecoveredFrom*);
+  for (Change change : std::initializer_list<Change>{
+           [](auto* r) { r->mutable_parent_cluster_id()->front() ^= 1; },
+           [](auto* r) { r->set_slot(8); }, [](auto* r) { r->set_shared_slot(5); },
+           [](auto* r) { r->set_shared_position(8); },
+           [](auto* r) { r->set_configuration_version(9); },
+           [](auto* r) { r->mutable_members()->Clear(); },
+           [](auto* r) { r->mutable_members(0)->set_id(5); },
+           [](auto* r) { r->mutable_members(0)->mutable_uuid()->front() ^= 1; },
+           [](auto* r) { r->mutable_members(0)->set_address("a:2"); },
+           [](auto* r) { r->mutable_members(0)->set_voter(false); }}) {
+    v1::RecoveredFrom changed = first;
+    change(&changed);
+    EXPECT_TRUE(ids.insert(ClusterId(genesis, {changed})).second);
+  }
+}
+
+TEST(RecoveredTest, OnlyWhatFollowsFromTheGenesisIsTaken) {
+  const paxos::Configuration genesis = Three();
+  const v1::RecoveredFrom first = RecoveryOf(genesis, {}, 7);
+  const v1::RecoveredFrom second = RecoveryOf(genesis, {first}, 9);
+  EXPECT_EQ(CheckRecovered(genesis, {}), absl::OkStatus());
+  EXPECT_EQ(CheckRecovered(genesis, {first}), absl::OkStatus());
+  EXPECT_EQ(CheckRecovered(genesis, {first, second}), absl::OkStatus());
+  v1::RecoveredFrom back = RecoveryOf(genesis, {first}, 7);
+  v1::RecoveredFrom nobody = first;
+  nobody.clear_members();
+  v1::RecoveredFrom unnamed = first;
+  unnamed.mutable_members(0)->set_uuid("short");
+  for (const std::vector<v1::RecoveredFrom>& wrong : std::vector<std::vector<v1::RecoveredFrom>>{
+           {second}, {second, first}, {first, first}, {first, back}, {nobody}, {unnamed}}) {
+    EXPECT_EQ(CheckRecovered(genesis, wrong).code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
 TEST(NamesTest, UuidsAndBallotsComeBack) {
   const paxos::Uuid uuid{0x0102030405060708, 0xf1f2f3f4f5f6f7f8};
   EXPECT_EQ(HexString(ToBytes(uuid)), "0102030405060708f1f2f3f4f5f6f7f8");

@@ -53,7 +53,7 @@ std::optional<std::string> Positions::CheckBatch(const v1::Batch& batch, const A
     const bool appends = expected.reason == RefusalReason::kNone && !expected.duplicate;
     if (!appends) skipped.push_back(static_cast<uint32_t>(i));
     if (wrong.has_value()) continue;
-    const AppendResult& result = applied.appends[i];
+    const AppliedAppend& result = applied.appends[i];
     const std::string which = Text("append ", i, " of producer \"", append.producer(),
                                    "\", sequence ", append.sequence(), ", ");
     if (result.reason != expected.reason) {

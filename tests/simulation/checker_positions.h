@@ -51,7 +51,7 @@ class Positions {
     uint64_t digest = 0;
     uint64_t first_position = 0;
     uint64_t entries = 0;
-    std::vector<AppendResult> appends;
+    std::vector<AppliedAppend> appends;
     std::optional<OpenProducerResult> opened;
   };
 

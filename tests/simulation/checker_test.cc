@@ -29,7 +29,7 @@ using ::testing::IsEmpty;
 class CheckerTest : public CheckerFixture {
  protected:
   // Applies `batch`, with these results of its appends, at replica 1.
-  void Apply(const v1::Batch& batch, std::vector<AppendResult> results) {
+  void Apply(const v1::Batch& batch, std::vector<AppliedAppend> results) {
     const Slot slot = ++applied_;
     Applied applied;
     applied.slot = slot;
@@ -54,15 +54,15 @@ class CheckerTest : public CheckerFixture {
     append->set_expect_position(expect_position);
     return batch;
   }
-  static AppendResult At(uint64_t position, bool duplicate = false) {
-    AppendResult result;
+  static AppliedAppend At(uint64_t position, bool duplicate = false) {
+    AppliedAppend result;
     result.first_position = position;
     result.count = 1;
     result.duplicate = duplicate;
     return result;
   }
-  static AppendResult Refused(RefusalReason reason, uint64_t actual = 0) {
-    AppendResult result;
+  static AppliedAppend Refused(RefusalReason reason, uint64_t actual = 0) {
+    AppliedAppend result;
     result.reason = reason;
     result.not_appended = true;
     result.actual = actual;
@@ -323,7 +323,7 @@ TEST_F(CheckerTest, ARefusalThatTellsAnotherEndIsFound) {
 
 TEST_F(CheckerTest, ARefusedPositionThatSucceedsWhenRepeatedIsFound) {
   Apply(Batch("p", 1, 7), {Refused(RefusalReason::kPosition, 1)});
-  AppendResult repeat = Refused(RefusalReason::kPosition, 1);
+  AppliedAppend repeat = Refused(RefusalReason::kPosition, 1);
   repeat.duplicate = true;
   Apply(Batch("p", 1, 7), {repeat});
   EXPECT_THAT(wrong_, IsEmpty());
