@@ -123,6 +123,7 @@ void Replica::On(const PeerLost& event, Effects* effects) {
   election_.OnPeerLost(now_, event.peer, configuration(), MayStand() && !proposer_);
   learner_.ForgetPeer(event.peer);
   received_through_.erase(event.peer);
+  if (heard_leading_.owner == event.peer) heard_leading_ = Ballot{};
   if (event.peer == asked_leader_) reads_.AskAgain();
   if (election_.CanEndEarly(configuration())) EndRound(effects);
 }
@@ -297,6 +298,7 @@ void Replica::Learn(const AcceptedValue& value, Effects* effects) {
 void Replica::ApplyPair(ReplicaId from, const Pair& pair, bool in_order, Effects* effects) {
   if (pair.ballot == Ballot{} || pair.ballot.owner != from) return;
   NoteBallot(pair.ballot);
+  heard_leading_ = std::max(heard_leading_, pair.ballot);
   while (chosen_through() < pair.chosen_through) {
     const AcceptedValue* held = acceptor_.Find(chosen_through() + 1);
     // Only what this very proposer proposed is known to be what it calls chosen.

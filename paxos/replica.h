@@ -3,6 +3,7 @@
 #ifndef DISTLOG_PAXOS_REPLICA_H_
 #define DISTLOG_PAXOS_REPLICA_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -79,7 +80,7 @@ class Replica {
   // The ballot followed (its own while leading), or a default one: for redirecting clients and for
   // status only.
   const Ballot& followed() const { return election_.followed(); }
-  ReplicaId leader_hint() const { return election_.followed().owner; }
+  ReplicaId leader_hint() const { return std::max(election_.followed(), heard_leading_).owner; }
   bool is_content() const { return election_.is_content(); }
   // Phase 1 is done at the ballot it runs at, and its proposer runs.
   bool is_leading() const;
@@ -106,7 +107,7 @@ class Replica {
   auto Fields() const {
     return std::tie(options_, now_, acceptor_, learner_, settlement_, writes_, election_, proposer_,
                     reads_, tickets_, highest_round_, received_through_, renewal_round_, renewal_,
-                    transfer_, takeover_cause_, announce_at_, asked_leader_);
+                    transfer_, takeover_cause_, announce_at_, heard_leading_, asked_leader_);
   }
 
  private:
@@ -236,6 +237,9 @@ class Replica {
   std::optional<Transfer> transfer_;
   TakeoverCause takeover_cause_ = TakeoverCause::kSilence;
   Time announce_at_ = Time::max();
+  // The highest ballot that its owner has led in a message since the last round ended: who has just
+  // taken over is known before a round says so.
+  Ballot heard_leading_;
   ReplicaId asked_leader_{};  // Whom reads_ asks.
 };
 

@@ -32,6 +32,7 @@ void Replica::EndRound(Effects* effects) {
         proposer_->IsProgressing(now_, options_.progress_timeout, 3 * options_.heartbeat_interval);
     if (progresses && MayStand()) own.claim = proposer_->ballot();
   }
+  heard_leading_ = Ballot{};
   switch (election_.EndRound(now_, own)) {
     case Election::Verdict::kNone:
       break;

@@ -187,6 +187,23 @@ TEST(ReplicaTest, ALeaderKnowsWhyItTookOver) {
   EXPECT_EQ(cluster.at(last).takeover_cause(), kSilence) << "what was lost before is long over";
 }
 
+// Clients are sent on at once after a handover, not when the next round of heartbeats has ended.
+TEST(ReplicaTest, WhoTookOverIsKnownToAllBeforeTheRoundEnds) {
+  TestCluster cluster(3);
+  cluster.Pass(seconds(2));
+  const ReplicaId first = cluster.Leader();
+  const ReplicaId told = OtherThan(first);
+  cluster.Do(first, TransferLeadership{told});
+  ASSERT_EQ(cluster.Leader(), told);
+  cluster.Do(told, Propose{Ticket(1), Batch("a")});
+  for (const ReplicaId id : {k1, k2, k3}) EXPECT_EQ(cluster.at(id).leader_hint(), told);
+  cluster.Pass(seconds(1));
+  cluster.Kill(told);
+  for (const ReplicaId id : {k1, k2, k3}) {
+    if (id != told) EXPECT_NE(cluster.at(id).leader_hint(), told) << "its process is gone";
+  }
+}
+
 // A candidate proposes in every slot up to the highest one reported. No acceptor takes anything
 // more than two windows above its mark: whoever says so is broken, and must not make others so.
 TEST(ReplicaTest, APromiseOfWhatNoAcceptorCanHoldDoesNotCount) {

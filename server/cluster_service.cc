@@ -12,6 +12,7 @@
 #include "grpcpp/client_context.h"
 #include "grpcpp/server_context.h"
 #include "server/peer_channel.h"
+#include "server/turn.h"
 #include "server/version.h"
 #include "wire/status.h"
 #include "wire/value.h"
@@ -19,28 +20,9 @@
 namespace distlog {
 namespace {
 
-constexpr std::chrono::seconds kMaxInitTime{60};
+constexpr std::chrono::seconds kMaxTime{60};  // Of a call.
 constexpr std::chrono::milliseconds kLeaderPoll{20};
 constexpr std::chrono::milliseconds kMemberTimeout{1000};
-
-// One of a bounded number of calls under way.
-class Turn {
- public:
-  Turn(std::atomic<int>* taken, int max) : taken_(taken), is_taken_(++*taken <= max) {}
-  ~Turn() { --*taken_; }
-  bool ok() const { return is_taken_; }
-
- private:
-  std::atomic<int>* const taken_;
-  const bool is_taken_;
-};
-
-Deadline DeadlineOf(const grpc::ServerContext& context) {
-  const auto left = context.deadline() - std::chrono::system_clock::now();
-  const auto now = std::chrono::steady_clock::now();
-  if (left >= kMaxInitTime) return now + kMaxInitTime;
-  return now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(left);
-}
 
 absl::Status AlreadyFormed(const std::string& cluster_id) {
   return absl::FailedPreconditionError(absl::StrCat(
@@ -52,6 +34,13 @@ absl::Status AlreadyFormed(const std::string& cluster_id) {
 ClusterService::ClusterService(std::string address, Node* node, PeerRegistry* registry,
                                const Scrubber* scrubber)
     : address_(std::move(address)), node_(node), registry_(registry), scrubber_(scrubber) {}
+
+Deadline ClusterService::DeadlineOf(const grpc::ServerContext& context) {
+  const auto left = context.deadline() - std::chrono::system_clock::now();
+  const auto now = std::chrono::steady_clock::now();
+  if (left >= kMaxTime) return now + kMaxTime;
+  return now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(left);
+}
 
 // What can be refused without asking anybody.
 absl::Status ClusterService::CheckOwn(const std::vector<std::string>& addresses) const {
@@ -144,6 +133,11 @@ grpc::Status ClusterService::Status(grpc::ServerContext*, const v1::StatusReques
     return {grpc::StatusCode::RESOURCE_EXHAUSTED,
             "many others ask this server for the status of all members: try again"};
   }
+  AskMembers(response);
+  return grpc::Status::OK;
+}
+
+void ClusterService::AskMembers(v1::StatusResponse* response) {
   const auto deadline = std::chrono::system_clock::now() + kMemberTimeout;
   std::vector<std::thread> calls;
   for (const v1::MemberMessage& member : response->self().configuration().members()) {
@@ -180,7 +174,6 @@ grpc::Status ClusterService::Status(grpc::ServerContext*, const v1::StatusReques
     });
   }
   for (std::thread& call : calls) call.join();
-  return grpc::Status::OK;
 }
 
 }  // namespace distlog

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "server/history.h"
+#include "server/removal.h"
 #include "server/request.h"
 #include "server/thread_name.h"
 #include "wire/status.h"
@@ -328,6 +329,9 @@ void EventLoop::Publish() {
       state->followed = replica_->followed();
       state->followed_since = Clock::now();
       ++state->followed_changes;
+    }
+    if (leader_told_ != replica_->leader_hint()) {
+      leader_told_ = replica_->leader_hint();
       state->leader_address = LeaderAddress();
     }
     state->promised = replica_->promised();
@@ -353,6 +357,9 @@ void EventLoop::Publish() {
     state->digest = sequencer_->digest();
     state->cluster_time_ms = sequencer_->cluster_time_ms();
   });
+  if (replica_->has_left()) {
+    world_.published->NoteRemoved(WasRemoved(replica_->self(), replica_->configuration()));
+  }
 }
 
 void EventLoop::PublishMembers() {
@@ -361,12 +368,14 @@ void EventLoop::PublishMembers() {
   if (told == members_told_) return;
   const bool is_new = told.version != members_told_.version;
   members_told_ = told;
-  paxos::Configuration before;
-  const std::optional<paxos::Configuration>& previous = sequencer_->previous_configuration();
-  if (!told.settled && previous.has_value() && previous->version + 1 == configuration.version) {
-    before = *previous;
+  std::vector<paxos::Member> leavers;
+  const std::optional<paxos::Configuration>& before = sequencer_->previous_configuration();
+  if (!told.settled && before.has_value() && before->version + 1 == configuration.version) {
+    for (const paxos::Member& member : before->members) {
+      if (configuration.Find(member.id) == nullptr) leavers.push_back(member);
+    }
   }
-  world_.transport->SetMembers(configuration, before);
+  world_.transport->SetMembers(configuration, leavers);
   world_.published->Update([&](Published::State* state) {
     state->settled = told.settled;
     if (!is_new) return;

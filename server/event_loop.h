@@ -125,6 +125,7 @@ class EventLoop {
     friend bool operator==(const MembersTold&, const MembersTold&) = default;
   };
   MembersTold members_told_;
+  paxos::ReplicaId leader_told_{};
   struct OperationsTold {
     uint64_t version = 0;  // Of the configuration applied.
     bool settled = false;

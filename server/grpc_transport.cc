@@ -54,9 +54,9 @@ GrpcTransport::Peer GrpcTransport::MakePeer(const paxos::Member& member) {
   return peer;
 }
 
-void GrpcTransport::SetMembers(const paxos::Configuration& configuration,
-                               const paxos::Configuration& before) {
-  registry_->SetMembers(configuration, before);
+void GrpcTransport::SetMembers(const paxos::Configuration& in_force,
+                               const std::vector<paxos::Member>& leavers) {
+  registry_->SetMembers(in_force, leavers);
   Relink();
 }
 
@@ -97,9 +97,6 @@ void GrpcTransport::Relink() {
 void GrpcTransport::Send(std::vector<paxos::Envelope> envelopes) {
   std::map<std::pair<paxos::ReplicaId, v1::TrafficClass>, std::vector<paxos::Message>> bursts;
   for (paxos::Envelope& envelope : envelopes) {
-    if (const auto* heartbeat = std::get_if<paxos::Heartbeat>(&envelope.message)) {
-      registry_->NoteHeartbeat(envelope.to, heartbeat->round);
-    }
     const v1::TrafficClass traffic_class = ClassOf(envelope.message);
     bursts[{envelope.to, traffic_class}].push_back(std::move(envelope.message));
   }
@@ -137,10 +134,11 @@ void GrpcTransport::OnDown(const paxos::Member& member, v1::TrafficClass traffic
                   " refuses this server: " + status.error_message());
     return;
   }
-  if (traffic_class != v1::TRAFFIC_CLASS_LIVE) return;
-  if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
-    registry_->NoteRemoved(status.error_message());
+  // On any stream: one that nothing is sent on may stay open.
+  if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED && listener_ != nullptr) {
+    listener_->OnRemoved(status.error_message());
   }
+  if (traffic_class != v1::TRAFFIC_CLASS_LIVE) return;
   registry_->NoteTrouble(member, WhyUnreachable(status));
   if (!PeerIsGone(status, was_established)) return;
   {

@@ -43,8 +43,8 @@ class GrpcTransport : public Transport {
   // Whom to tell of connections. Before SetMembers.
   void SetListener(TransportListener* listener) { listener_ = listener; }
 
-  void SetMembers(const paxos::Configuration& configuration,
-                  const paxos::Configuration& before) override;
+  void SetMembers(const paxos::Configuration& in_force,
+                  const std::vector<paxos::Member>& leavers) override;
   // Connects to the members of this newer configuration, too (PeerRegistry::SetHint).
   void SetHint(const paxos::Configuration& hint);
   void Send(std::vector<paxos::Envelope> envelopes) override;

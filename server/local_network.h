@@ -32,9 +32,9 @@ class LocalNetwork {
   class Port : public Transport {
    public:
     Port(LocalNetwork* network, size_t index) : network_(network), index_(index) {}
-    void SetMembers(const paxos::Configuration& configuration,
-                    const paxos::Configuration&) override {
-      network_->SetMembers(index_, configuration);
+    void SetMembers(const paxos::Configuration& in_force,
+                    const std::vector<paxos::Member>& /*leavers*/) override {
+      network_->SetMembers(index_, in_force);
     }
     void Send(std::vector<paxos::Envelope> envelopes) override {
       for (paxos::Envelope& envelope : envelopes) network_->Deliver(std::move(envelope));

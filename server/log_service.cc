@@ -87,7 +87,7 @@ class LogService : public v1::Log::CallbackService {
   }
   template <typename Request>
   absl::Status Check(const Request& request) const {
-    return CheckCluster(request.cluster_id(), request.log(), node_->cluster_id());
+    return node_->CheckNames(request.cluster_id(), request.log());
   }
   template <typename Request>
   ReadReactor* OpenReadStream(grpc::CallbackServerContext* context, const Request& request,

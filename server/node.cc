@@ -107,6 +107,13 @@ struct Node::Rep {
   bool IsUnderWay() const;
   // Whether a request that names these may be served here.
   absl::Status CheckNames(const std::string& cluster, const std::string& log) const {
+    if (published.is_removed()) {
+      // With this reason its caller asks another server.
+      return NotAppendedError(
+          absl::StatusCode::kUnavailable,
+          published.Read([](const Published::State& state) { return state.removed; }),
+          v1::ErrorDetail::REASON_STOPPING);
+    }
     return CheckCluster(cluster, log, joined ? cluster_id : "");
   }
   void OnDurable(std::vector<paxos::Envelope> after_write, uint64_t last_record);
@@ -498,6 +505,7 @@ void Node::FillStatus(v1::ServerStatus* status) const {
 }
 
 Node::Leader Node::leader() const {
+  if (rep_->published.is_removed()) return Leader();
   return rep_->published.Read([](const Published::State& state) {
     return Leader{state.is_leading, state.leader_address};
   });
@@ -508,6 +516,9 @@ uint64_t Node::cluster_time_ms() const {
 }
 
 std::string Node::cluster_id() const { return rep_->joined ? rep_->cluster_id : ""; }
+absl::Status Node::CheckNames(const std::string& cluster_id, const std::string& log) const {
+  return rep_->CheckNames(cluster_id, log);
+}
 bool Node::is_stopping() const { return rep_->stopping; }
 Identity Node::identity() const { return rep_->store->identity(); }
 const Node::Limits& Node::limits() const { return rep_->options.limits; }
@@ -530,5 +541,7 @@ void Node::OnPeerConnected(paxos::ReplicaId peer) {
 void Node::OnPeerLost(paxos::ReplicaId peer) {
   rep_->inbox.Post([&](Inbox::Burst* burst) { burst->events.emplace_back(paxos::PeerLost{peer}); });
 }
+
+void Node::OnRemoved(const std::string& sentence) { rep_->published.NoteRemoved(sentence); }
 
 }  // namespace distlog

@@ -141,6 +141,9 @@ class Node : public TransportListener {
   Leader leader() const;
   // The highest cluster time applied here.
   uint64_t cluster_time_ms() const;
+  // FAILED_PRECONDITION if a request names another cluster than this replica's; UNAVAILABLE if this
+  // server belongs to none, or was removed; INVALID_ARGUMENT if it names a log.
+  absl::Status CheckNames(const std::string& cluster_id, const std::string& log) const;
   // Stop was called: everything but what is under way is refused.
   bool is_stopping() const;
   Identity identity() const;
@@ -161,6 +164,7 @@ class Node : public TransportListener {
   void OnReceive(std::vector<paxos::Envelope> envelopes) override;
   void OnPeerConnected(paxos::ReplicaId peer) override;
   void OnPeerLost(paxos::ReplicaId peer) override;
+  void OnRemoved(const std::string& sentence) override;
 
  private:
   struct Rep;

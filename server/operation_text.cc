@@ -77,6 +77,7 @@ void FillOperation(const v1::OperationState& operation, v1::Operation* out) {
   out->set_id(operation.id());
   out->set_verb(static_cast<v1::Operation::Verb>(operation.begun().verb()));
   out->set_request(operation.begun().request());
+  out->set_nonce(operation.begun().nonce());
   out->set_phase(static_cast<v1::Operation::Phase>(operation.phase()));
   out->set_cause(operation.reason());
   out->set_begun_ms(operation.begun_ms());

@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "server/removal.h"
 #include "wire/value.h"
 
 namespace distlog {
@@ -29,17 +30,16 @@ absl::Status Refuse(const std::string& sentence) { return absl::FailedPreconditi
 
 }  // namespace
 
-void PeerRegistry::SetMembers(const paxos::Configuration& configuration,
-                              const paxos::Configuration& before) {
+void PeerRegistry::SetMembers(const paxos::Configuration& in_force,
+                              const std::vector<paxos::Member>& leavers) {
   std::lock_guard lock(mutex_);
-  members_ = configuration;
-  before_ = before;
+  members_ = in_force;
+  leavers_ = leavers;
   seat_lost_.clear();
   std::erase_if(outgoing_, [&](const auto& entry) {
     const paxos::Member* peer = FindPeer(entry.second.id);
     return peer == nullptr || paxos::ToString(peer->uuid) != entry.first;
   });
-  std::erase_if(round_trips_, [&](const auto& entry) { return FindPeer(entry.first) == nullptr; });
 }
 
 void PeerRegistry::SetHint(const paxos::Configuration& hint) {
@@ -48,18 +48,19 @@ void PeerRegistry::SetHint(const paxos::Configuration& hint) {
 }
 
 const paxos::Member* PeerRegistry::FindPeer(paxos::ReplicaId id) const {
-  const paxos::Member* member = members_.Find(id);
-  if (member == nullptr) member = before_.Find(id);
-  if (member == nullptr && hint_.version > members_.version) member = hint_.Find(id);
-  return member;
+  if (const paxos::Member* member = members_.Find(id)) return member;
+  for (const paxos::Member& leaver : leavers_) {
+    if (leaver.id == id) return &leaver;
+  }
+  return hint_.version > members_.version ? hint_.Find(id) : nullptr;
 }
 
 std::vector<paxos::Member> PeerRegistry::peers() const {
   const paxos::ReplicaId self = own_->identity().replica;
   std::map<paxos::ReplicaId, paxos::Member> peers;
   std::lock_guard lock(mutex_);
-  for (const paxos::Configuration* configuration : {&members_, &before_, &hint_}) {
-    for (const paxos::Member& member : configuration->members) {
+  for (const auto* members : {&members_.members, &leavers_, &hint_.members}) {
+    for (const paxos::Member& member : *members) {
       if (member.id != self && FindPeer(member.id) != nullptr) peers.emplace(member.id, member);
     }
   }
@@ -148,11 +149,7 @@ absl::Status PeerRegistry::CheckIdentity(const v1::Hello& hello, const Identity&
 // replica has yet to learn.
 absl::Status PeerRegistry::RefuseStranger(const v1::Hello& hello) const {
   if (hello.from_id() != 0 && hello.from_id() < members_.next_replica_id) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "replica ", hello.from_id(), " is not a member as of configuration version ",
-        members_.version,
-        " of this cluster: it was removed; delete its data directory, or start the server with an "
-        "empty one to add it again"));
+    return absl::PermissionDeniedError(WasRemoved(paxos::ReplicaId{hello.from_id()}, members_));
   }
   return Refuse(absl::StrCat("replica ", hello.from_id(), " is no member of configuration ",
                              members_.version, " of this cluster"));
@@ -301,8 +298,6 @@ void PeerRegistry::Observe(const paxos::Uuid& peer, const std::vector<paxos::Env
       for (const paxos::AcceptedValue& accepted : promise->accepted) {
         seen.accepted_through = std::max(seen.accepted_through, accepted.slot);
       }
-    } else if (const auto* reply = std::get_if<paxos::HeartbeatReply>(&envelope.message)) {
-      NoteHeartbeatReply(envelope.from, reply->round);
     }
   }
   if (seen.promised == paxos::Ballot{}) return;
@@ -310,33 +305,6 @@ void PeerRegistry::Observe(const paxos::Uuid& peer, const std::vector<paxos::Env
   Told& told = told_[peer];
   told.promised = std::max(told.promised, seen.promised);
   told.accepted_through = std::max(told.accepted_through, seen.accepted_through);
-}
-
-void PeerRegistry::NoteHeartbeat(paxos::ReplicaId peer, uint64_t round) {
-  std::lock_guard lock(mutex_);
-  if (FindPeer(peer) == nullptr) return;
-  RoundTrip& trip = round_trips_[peer];
-  trip.round = round;
-  trip.sent = std::chrono::steady_clock::now();
-}
-
-void PeerRegistry::NoteHeartbeatReply(paxos::ReplicaId peer, uint64_t round) {
-  std::lock_guard lock(mutex_);
-  const auto trip = round_trips_.find(peer);
-  if (trip == round_trips_.end() || trip->second.round != round) return;
-  trip->second.took = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::steady_clock::now() - trip->second.sent);
-}
-
-void PeerRegistry::NoteRemoved(const std::string& sentence) {
-  std::lock_guard lock(mutex_);
-  if (removed_.empty()) LOG(WARNING) << sentence;
-  removed_ = sentence;
-}
-
-std::string PeerRegistry::removed() const {
-  std::lock_guard lock(mutex_);
-  return removed_;
 }
 
 void PeerRegistry::NoteIn(std::map<std::string, Trouble>* troubles, const std::string& key,
@@ -390,17 +358,7 @@ void PeerRegistry::FillStatus(v1::ServerStatus* status) const {
   status->set_malformed_messages(malformed_messages_);
   status->set_dropped_messages(dropped_messages_);
   std::lock_guard lock(mutex_);
-  for (const uint64_t heard : status->heard()) {
-    const auto trip = round_trips_.find(paxos::ReplicaId{heard});
-    if (trip == round_trips_.end() || !trip->second.took.has_value()) continue;
-    v1::PeerRoundTrip* out = status->add_round_trips();
-    out->set_id(heard);
-    out->set_us(trip->second.took->count());
-  }
-  if (!removed_.empty()) status->set_has_left(true);
-  if (status->last_error().empty()) {
-    status->set_last_error(removed_.empty() ? seat_lost_ : removed_);
-  }
+  if (status->last_error().empty()) status->set_last_error(seat_lost_);
   for (const auto* troubles : {&outgoing_, &refused_}) {
     for (const auto& [key, trouble] : *troubles) {
       v1::PeerTrouble* out = status->add_trouble();

@@ -4,12 +4,10 @@
 #define DISTLOG_SERVER_PEER_REGISTRY_H_
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,18 +46,17 @@ class OwnState {
 // Checks every Hello against the identity, the members and the remembered starts, and keeps the
 // reasons of refusals for `status`. Any thread.
 //
-// Peers, who may connect, are the members of the configuration in force; those of the one before
-// until the change is settled (rule B9); and, of a replica that is behind, those of a newer
+// Peers, who may connect, are the members of the configuration in force; until that is settled,
+// those that left with it (rule B9); and, of a replica that is behind, those of a newer
 // configuration that it was told of: without them it could not learn that one from its members.
 class PeerRegistry {
  public:
   // `own` outlives the registry. `address` is as advertised.
   PeerRegistry(OwnState* own, std::string address) : own_(own), address_(std::move(address)) {}
 
-  // The configuration in force, and the one before if the change from it is not settled (otherwise
-  // version 0).
-  void SetMembers(const paxos::Configuration& configuration,
-                  const paxos::Configuration& before = {});
+  // The configuration in force and, until that is settled, those that left with it.
+  void SetMembers(const paxos::Configuration& in_force,
+                  const std::vector<paxos::Member>& leavers = {});
   // A configuration of this cluster that somebody knows to be in force. Counts while it is newer
   // than what is in force here. It decides nothing: it is for connections only.
   void SetHint(const paxos::Configuration& hint);
@@ -85,14 +82,8 @@ class PeerRegistry {
   // Decides on the Hello with which `callee` answered.
   absl::Status CheckAnswer(const v1::Hello& answer, const paxos::Member& callee) const;
 
-  // Notes what a peer has told of its promises and accepted slots, to be compared when it restarts,
-  // and its answer to a heartbeat.
+  // Notes what a peer has told of its promises and accepted slots, to be compared when it restarts.
   void Observe(const paxos::Uuid& peer, const std::vector<paxos::Envelope>& envelopes);
-
-  // A member has said that this replica was removed, in this sentence.
-  void NoteRemoved(const std::string& sentence);
-  // That sentence; empty: nobody has said so.
-  std::string removed() const;
 
   // ---- For status and the log. ----
 
@@ -100,10 +91,7 @@ class PeerRegistry {
   void NoteTrouble(const paxos::Member& member, const std::string& reason);
   void CountMalformed(const paxos::Uuid& peer, const std::string& reason);
   void CountDropped(uint64_t messages) { dropped_messages_ += messages; }
-  // A heartbeat of that round goes to `peer` now.
-  void NoteHeartbeat(paxos::ReplicaId peer, uint64_t round);
-  // Fills in trouble, the counters, the round trips to those heard, and what is wrong with this
-  // server's own seat.
+  // Fills in trouble, the counters, and what is wrong with this server's own seat.
   void FillStatus(v1::ServerStatus* status) const;
 
  private:
@@ -123,15 +111,9 @@ class PeerRegistry {
     uint64_t count = 0;
     uint64_t order = 0;  // Of the last change: the oldest is forgotten first.
   };
-  struct RoundTrip {
-    uint64_t round = 0;  // Of the newest heartbeat.
-    std::chrono::steady_clock::time_point sent;
-    std::optional<std::chrono::microseconds> took;  // Of the last one answered.
-  };
 
   absl::Status CheckIdentity(const v1::Hello& hello, const Identity& identity) const;
   absl::Status CheckStart(const v1::Hello& hello, const paxos::Member& caller);
-  void NoteHeartbeatReply(paxos::ReplicaId peer, uint64_t round);
   void Remember(const paxos::Uuid& peer, std::function<void(const absl::Status&)> done);
   void Remembered(const paxos::Uuid& peer, const Store::PeerStart& start,
                   const absl::Status& status);
@@ -145,11 +127,9 @@ class PeerRegistry {
   const std::string address_;
   mutable std::mutex mutex_;
   paxos::Configuration members_;
-  paxos::Configuration before_;
+  std::vector<paxos::Member> leavers_;
   paxos::Configuration hint_;
-  std::string removed_;
   std::string seat_lost_;  // Why a peer looks for another directory here than this empty one.
-  std::map<paxos::ReplicaId, RoundTrip> round_trips_;
   std::map<paxos::Uuid, Start> starts_;
   std::map<paxos::Uuid, Told> told_;
   std::map<std::string, Trouble> outgoing_;  // By UUID.

@@ -15,6 +15,13 @@ int64_t AgeMs(Published::TimePoint time) {
 
 }  // namespace
 
+void Published::NoteRemoved(const std::string& sentence) {
+  if (is_removed_) return;
+  Update([&](State* state) { state->removed = sentence; });
+  is_removed_ = true;
+  NoteError(sentence);
+}
+
 void Published::NoteError(const std::string& error) {
   bool is_new = false;
   Update([&](State* state) {
@@ -56,7 +63,7 @@ void FillStatus(const Published::State& state, v1::ServerStatus* status) {
   status->set_digest(state.digest);
   *status->mutable_configuration() = ToProto(*state.configuration);
   status->set_settled(state.settled);
-  status->set_has_left(state.has_left);
+  status->set_has_left(state.has_left || !state.removed.empty());
   for (const auto& [id, peer] : state.peers) {
     if (!peer.round_trip.has_value()) continue;
     v1::PeerRoundTrip* round_trip = status->add_round_trips();

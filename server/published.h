@@ -3,6 +3,7 @@
 #ifndef DISTLOG_SERVER_PUBLISHED_H_
 #define DISTLOG_SERVER_PUBLISHED_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -58,6 +59,7 @@ class Published {
     uint64_t cluster_time_ms = 0;
     std::optional<TimePoint> last_applied;
 
+    std::string removed;  // Why this replica takes no part any more; empty: it does.
     std::string last_error;
     TimePoint last_error_time;
   };
@@ -74,12 +76,16 @@ class Published {
     return get(std::as_const(state_));
   }
 
+  // This replica was removed, for good, as this sentence says.
+  void NoteRemoved(const std::string& sentence);
+  bool is_removed() const { return is_removed_; }
   // What is wrong, in a sentence, for `status` and the log.
   void NoteError(const std::string& error);
 
  private:
   mutable std::mutex mutex_;
   State state_;
+  std::atomic<bool> is_removed_{false};
 };
 
 void FillStatus(const Published::State& state, v1::ServerStatus* status);

@@ -1,121 +1,31 @@
-// Whole servers in one process, over loopback: forming clusters, and refusing to.
+// Forming clusters out of whole servers, and refusing to.
 
 #include "server/server.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
 #include "gtest/gtest.h"
-#include "proto/distlog/v1/cluster.grpc.pb.h"
-#include "proto/distlog/v1/log.grpc.pb.h"
 #include "server/formation.h"
 #include "server/peer_service.h"
+#include "server/server_fixture.h"
 #include "server/server_options.h"
 
 namespace distlog {
 namespace {
 
-constexpr std::chrono::seconds kPatience{30};
-
-std::string NewDirectory() {
-  std::string dir = std::string(std::getenv("TEST_TMPDIR")) + "/XXXXXX";
-  return mkdtemp(dir.data());
+v1::AssignRequest RequestOf(const paxos::Configuration& genesis) {
+  v1::AssignRequest request;
+  *request.mutable_genesis() = GenesisToProto(genesis);
+  return request;
 }
-
-ServerOptions OptionsFor(const std::string& dir) {
-  ServerOptions options;
-  options.data_dir = dir;
-  options.listen = {"127.0.0.1", 0};
-  options.stop_timeout_ms = 500;
-  return options;
-}
-
-std::unique_ptr<Server> StartIn(const std::string& dir) {
-  auto server = Server::Start(OptionsFor(dir));
-  EXPECT_TRUE(server.ok()) << server.status();
-  return *std::move(server);
-}
-
-std::vector<std::string> AddressesOf(const std::vector<std::unique_ptr<Server>>& servers) {
-  std::vector<std::string> addresses;
-  for (const auto& server : servers) addresses.push_back(server->address());
-  return addresses;
-}
-
-template <typename Service>
-auto StubOf(const std::string& address) {
-  return Service::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-}
-
-struct Answer {
-  grpc::Status status;
-  v1::InitResponse response;
-};
-
-Answer Init(const std::string& asked, const std::vector<std::string>& addresses) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  v1::InitRequest request;
-  for (const std::string& address : addresses) request.add_addresses(address);
-  Answer answer;
-  answer.status = StubOf<v1::Cluster>(asked)->Init(&context, request, &answer.response);
-  return answer;
-}
-
-v1::StatusResponse StatusOf(const std::string& asked) {
-  grpc::ClientContext context;
-  v1::StatusResponse response;
-  const grpc::Status status = StubOf<v1::Cluster>(asked)->Status(&context, {}, &response);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  return response;
-}
-
-grpc::Status Append(const std::string& asked, const std::string& payload) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kPatience);
-  v1::AppendRequest request;
-  request.add_payloads(payload);
-  v1::AppendResponse response;
-  return StubOf<v1::Log>(asked)->Append(&context, request, &response);
-}
-
-void ExpectRefused(const Answer& answer, grpc::StatusCode code, const std::string& why) {
-  EXPECT_EQ(answer.status.error_code(), code) << answer.status.error_message();
-  EXPECT_NE(answer.status.error_message().find(why), std::string::npos)
-      << answer.status.error_message();
-}
-
-class ServerTest : public testing::Test {
- protected:
-  // Never ends: gRPC 1.51 may abort when the last user of its callbacks goes while others come.
-  static void SetUpTestSuite() { StartIn(NewDirectory()).release(); }
-  void StartServers(size_t count) {
-    for (size_t i = 0; i < count; ++i) {
-      dirs_.push_back(NewDirectory());
-      servers_.push_back(StartIn(dirs_.back()));
-    }
-    addresses_ = AddressesOf(servers_);
-  }
-  bool AllUnassigned() {
-    for (const std::string& address : addresses_) {
-      if (StatusOf(address).self().assigned()) return false;
-    }
-    return true;
-  }
-
-  std::vector<std::string> dirs_;
-  std::vector<std::unique_ptr<Server>> servers_;
-  std::vector<std::string> addresses_;
-};
 
 // `init` answers when a leader serves; again until the log holds an entry; then no more.
 TEST_F(ServerTest, ThreeEmptyServersFormAClusterOnce) {
@@ -170,11 +80,9 @@ TEST_F(ServerTest, AServerThatInitMissedIsAssignedByItsPeers) {
   }
   const auto genesis = PlanGenesis(addresses_, answers);
   ASSERT_TRUE(genesis.ok()) << genesis.status();
-  v1::AssignRequest assign;
-  *assign.mutable_genesis() = GenesisToProto(*genesis);
-  ASSERT_TRUE(*AssignServer(addresses_[0], assign, deadline));
-  ASSERT_TRUE(*AssignServer(addresses_[1], assign, deadline));
-  ASSERT_FALSE(*AssignServer(addresses_[1], assign, deadline)) << "the same again";
+  ASSERT_TRUE(*AssignServer(addresses_[0], RequestOf(*genesis), deadline));
+  ASSERT_TRUE(*AssignServer(addresses_[1], RequestOf(*genesis), deadline));
+  ASSERT_FALSE(*AssignServer(addresses_[1], RequestOf(*genesis), deadline)) << "the same again";
   while (!StatusOf(addresses_[2]).self().assigned()) std::this_thread::yield();
   const Answer finished = Init(addresses_[0], addresses_);
   EXPECT_TRUE(finished.status.ok()) << finished.status.error_message();
@@ -272,6 +180,236 @@ TEST_F(ServerTest, ADirectoryOrPortInUseIsRefused) {
   EXPECT_NE(second.status().message().find(addresses_[0]), absl::string_view::npos)
       << second.status();
   EXPECT_FALSE(StatusOf(addresses_[0]).self().assigned());
+}
+
+// ---- Members -----------------------------------------------------------------------------------
+
+class MembersTest : public ServerTest {
+ protected:
+  template <typename Request, typename Response>
+  using Method = grpc::Status (v1::Cluster::StubInterface::*)(grpc::ClientContext*, const Request&,
+                                                              Response*);
+
+  // Calls until there is a leader that answers.
+  template <typename Request, typename Response>
+  grpc::Status Call(const std::string& asked, Method<Request, Response> method,
+                    const Request& request, Response* response) {
+    for (;;) {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + kPatience);
+      const auto stub = StubOf<v1::Cluster>(asked);
+      const grpc::Status status = (stub.get()->*method)(&context, request, response);
+      if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  template <typename Request>
+  grpc::Status Change(const std::string& asked, Method<Request, v1::ChangeResponse> method,
+                      Request request, v1::ChangeResponse* response) {
+    request.mutable_options()->set_nonce(++nonce_);
+    return Call(asked, method, request, response);
+  }
+  // Asks for the change, and waits until its operation is done.
+  template <typename Request>
+  void Do(const std::string& asked, Method<Request, v1::ChangeResponse> method, Request request) {
+    v1::ChangeResponse response;
+    const grpc::Status status = Change(asked, method, std::move(request), &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    ASSERT_GT(response.operation_id(), 0) << response.plan().ShortDebugString();
+    v1::OperationsRequest ask;
+    ask.set_id(response.operation_id());
+    for (;;) {
+      v1::OperationsResponse answer;
+      const grpc::Status told = Call(asked, &v1::Cluster::StubInterface::Operations, ask, &answer);
+      if (!told.ok()) continue;
+      const v1::Operation& operation = answer.operations(0);
+      ASSERT_NE(operation.phase(), v1::Operation::PHASE_FAILED) << operation.cause();
+      if (operation.phase() == v1::Operation::PHASE_DONE) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  void Add(const std::string& asked, const std::string& address) {
+    v1::AddMemberRequest request;
+    request.set_address(address);
+    Do(asked, &v1::Cluster::StubInterface::AddMember, request);
+  }
+  void AppendSome(const std::string& asked, int count) {
+    for (int i = 0; i < count; ++i) {
+      while (!Append(asked, "entry").ok()) std::this_thread::yield();
+      ++appended_;
+    }
+  }
+  void UntilApplied(const std::string& address) {
+    while (StatusOf(address).self().last_position() < appended_) std::this_thread::yield();
+  }
+  void UntilLastError(const std::string& address, const std::string& words) {
+    while (StatusOf(address).self().last_error().find(words) == std::string::npos) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  // A cluster of the first `members` of `servers`.
+  void Form(size_t members, size_t servers) {
+    StartServers(servers);
+    const std::vector<std::string> first(addresses_.begin(), addresses_.begin() + members);
+    const Answer formed = Init(addresses_[0], first);
+    ASSERT_TRUE(formed.status.ok()) << formed.status.error_message();
+  }
+  uint64_t IdOf(const std::string& address) { return StatusOf(address).self().replica_id(); }
+
+  uint64_t nonce_ = 0;
+  uint64_t appended_ = 0;
+};
+
+// It learns all that was, takes its seat by itself, and comes back after a restart with what it
+// holds, though its genesis does not name it.
+TEST_F(MembersTest, ANewcomerBecomesAVoter) {
+  Form(3, 4);
+  AppendSome(addresses_[0], 5);
+  Add(addresses_[1], addresses_[3]);
+  UntilApplied(addresses_[3]);
+  EXPECT_EQ(IdOf(addresses_[3]), 4);
+  const v1::StatusResponse status = StatusOf(addresses_[0]);
+  ASSERT_EQ(status.members_size(), 4);
+  EXPECT_TRUE(status.members(3).voter());
+  ServerOptions options = OptionsFor(dirs_[3]);
+  options.listen = *ParseHostPort(addresses_[3]);
+  servers_[3]->Stop();
+  servers_[3].reset();
+  servers_[3] = *Server::Start(options);
+  EXPECT_NE(servers_[3]->Describe().find("replica 4"), std::string::npos);
+  AppendSome(addresses_[3], 1);
+  UntilApplied(addresses_[3]);
+}
+
+// The whole cluster moves to other machines, and the old ones are destroyed the moment it is done.
+TEST_F(MembersTest, AClusterMovesToOtherMachinesAsAWhole) {
+  Form(3, 6);
+  AppendSome(addresses_[0], 3);
+  v1::SetMembersRequest request;
+  for (size_t i = 3; i < 6; ++i) request.add_addresses(addresses_[i]);
+  // Asked of one that leaves, the end could not be told.
+  v1::ChangeResponse response;
+  ASSERT_TRUE(
+      Change(addresses_[0], &v1::Cluster::StubInterface::SetMembers, request, &response).ok());
+  const auto is_over = [&] {
+    const v1::StatusResponse status = StatusOf(addresses_[5]);
+    return status.members_size() == 3 && status.members(0).id() == 4 && status.self().settled();
+  };
+  while (!is_over()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  for (size_t i = 0; i < 3; ++i) {
+    servers_[i].reset();
+    std::filesystem::remove_all(dirs_[i]);
+  }
+  AppendSome(addresses_[4], 3);
+  for (size_t i = 3; i < 6; ++i) UntilApplied(addresses_[i]);
+}
+
+// Who was removed says so, refuses everything else, and cannot be added again as it is.
+TEST_F(MembersTest, OneThatWasRemovedSaysSo) {
+  Form(3, 3);
+  v1::RemoveMemberRequest request;
+  request.set_id(IdOf(addresses_[2]));
+  Do(addresses_[0], &v1::Cluster::StubInterface::RemoveMember, request);
+  UntilLastError(addresses_[2], "it was removed; delete its data directory");
+  EXPECT_TRUE(StatusOf(addresses_[2]).self().has_left());
+  EXPECT_EQ(StatusOf(addresses_[0]).members_size(), 2);
+  grpc::Status append;
+  do {
+    append = Append(addresses_[2], "refused");
+  } while (append.error_message().find("it was removed") == std::string::npos);
+  EXPECT_EQ(append.error_code(), grpc::StatusCode::UNAVAILABLE);
+  v1::AddMemberRequest again;
+  again.set_address(addresses_[2]);
+  v1::ChangeResponse response;
+  const grpc::Status refused =
+      Change(addresses_[0], &v1::Cluster::StubInterface::AddMember, again, &response);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_NE(refused.error_message().find("was a member of this cluster once"), std::string::npos)
+      << refused.error_message();
+}
+
+// A wiped directory at a member's address never votes; both it and the members say what to do, and
+// that brings it back.
+TEST_F(MembersTest, AWipedMemberIsReplacedAtItsOwnAddress) {
+  Form(3, 3);
+  AppendSome(addresses_[0], 3);
+  const uint64_t lost = IdOf(addresses_[2]);
+  ServerOptions options = OptionsFor(NewDirectory());
+  options.listen = *ParseHostPort(addresses_[2]);
+  servers_[2].reset();
+  servers_[2] = *Server::Start(options);
+  const std::string remedy = "distlog member replace " + std::to_string(lost) + " " + addresses_[2];
+  UntilLastError(addresses_[2], remedy);
+  EXPECT_FALSE(StatusOf(addresses_[2]).self().assigned());
+  v1::ReplaceMemberRequest request;
+  request.set_id(lost);
+  request.set_address(addresses_[2]);
+  Do(addresses_[0], &v1::Cluster::StubInterface::ReplaceMember, request);
+  UntilApplied(addresses_[2]);
+  EXPECT_EQ(IdOf(addresses_[2]), 4);
+}
+
+// What is refused leaves nothing in the log, and --dry_run neither.
+TEST_F(MembersTest, WhatIsRefusedChangesNothing) {
+  Form(2, 3);
+  AppendSome(addresses_[0], 1);
+  const auto slots = [&] {
+    return std::max(StatusOf(addresses_[0]).self().chosen_through(),
+                    StatusOf(addresses_[1]).self().chosen_through());
+  };
+  const uint64_t before = slots();
+  v1::AddMemberRequest add;
+  add.set_address(addresses_[1]);
+  v1::ChangeResponse response;
+  EXPECT_EQ(
+      Change(addresses_[0], &v1::Cluster::StubInterface::AddMember, add, &response).error_code(),
+      grpc::StatusCode::FAILED_PRECONDITION);
+  add.set_address("nonsense");
+  EXPECT_EQ(
+      Change(addresses_[0], &v1::Cluster::StubInterface::AddMember, add, &response).error_code(),
+      grpc::StatusCode::INVALID_ARGUMENT);
+  add.set_address(addresses_[2]);
+  add.mutable_options()->set_expect_version(7);
+  EXPECT_EQ(
+      Change(addresses_[0], &v1::Cluster::StubInterface::AddMember, add, &response).error_code(),
+      grpc::StatusCode::ABORTED);
+  add.mutable_options()->clear_expect_version();
+  add.mutable_options()->set_dry_run(true);
+  EXPECT_TRUE(Change(addresses_[1], &v1::Cluster::StubInterface::AddMember, add, &response).ok());
+  EXPECT_EQ(response.plan().refusal(), "");
+  EXPECT_EQ(response.plan().steps_size(), 3);
+  v1::RemoveMemberRequest remove;
+  remove.set_id(9);
+  EXPECT_EQ(Change(addresses_[0], &v1::Cluster::StubInterface::RemoveMember, remove, &response)
+                .error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  v1::CancelOperationRequest cancel;
+  cancel.set_id(3);
+  v1::CancelOperationResponse cancelled;
+  EXPECT_EQ(Call(addresses_[0], &v1::Cluster::StubInterface::CancelOperation, cancel, &cancelled)
+                .error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(slots(), before);
+  EXPECT_FALSE(StatusOf(addresses_[2]).self().assigned());
+}
+
+TEST_F(MembersTest, TheLeadGoesWhereItIsSent) {
+  Form(3, 3);
+  const uint64_t leader = StatusOf(addresses_[0]).self().leader_id();
+  v1::TransferLeadershipRequest request;
+  request.set_to(leader % 3 + 1);
+  v1::TransferLeadershipResponse response;
+  grpc::Status status;
+  do {
+    status =
+        Call(addresses_[0], &v1::Cluster::StubInterface::TransferLeadership, request, &response);
+  } while (!status.ok());
+  EXPECT_EQ(response.to_id(), request.to());
+  EXPECT_GT(response.ballot().round(), 1);
+  request.set_to(17);
+  EXPECT_EQ(Call(addresses_[0], &v1::Cluster::StubInterface::TransferLeadership, request, &response)
+                .error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
 }
 
 }  // namespace

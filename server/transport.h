@@ -3,6 +3,7 @@
 #ifndef DISTLOG_SERVER_TRANSPORT_H_
 #define DISTLOG_SERVER_TRANSPORT_H_
 
+#include <string>
 #include <vector>
 
 #include "paxos/configuration.h"
@@ -16,11 +17,10 @@ class Transport {
  public:
   virtual ~Transport() = default;
 
-  // Whom to keep connections to: the members of `configuration`, which is in force, and of
-  // `before`, the one that it replaced as long as the change is not settled (afterwards version 0),
-  // but this replica. May be called again.
-  virtual void SetMembers(const paxos::Configuration& configuration,
-                          const paxos::Configuration& before) = 0;
+  // Whom to keep connections to: the members of the configuration in force and, until that is
+  // settled, those that left with it; not this replica itself. May be called again.
+  virtual void SetMembers(const paxos::Configuration& in_force,
+                          const std::vector<paxos::Member>& leavers) = 0;
 
   // Queues the messages and returns. Drops one if its peer is unknown or that peer's queue is full.
   // Never blocks, never fails. Any thread.
@@ -36,6 +36,8 @@ class TransportListener {
   virtual void OnPeerConnected(paxos::ReplicaId peer) = 0;
   // The peer's process is gone: connection refused or reset.
   virtual void OnPeerLost(paxos::ReplicaId peer) = 0;
+  // A member has refused this replica, for good: it was removed. In its sentence.
+  virtual void OnRemoved(const std::string& sentence) = 0;
 };
 
 }  // namespace distlog

@@ -11,8 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "client/client.h"
+#include "client/producer.h"
 #include "tests/e2e/campaign.h"
 
 namespace distlog {
@@ -114,7 +116,9 @@ class Changing {
 class Watch {
  public:
   explicit Watch(const std::string& endpoints)
-      : client_(ConnectTo(endpoints, absl::Seconds(30))), thread_([this] { Run(); }) {}
+      : client_(ConnectTo(endpoints, absl::Seconds(30))),
+        producer_(client_.get(), {}),
+        thread_([this] { Run(); }) {}
   ~Watch() {
     stopping_ = true;
     thread_.join();
@@ -127,15 +131,29 @@ class Watch {
   void Run() {
     absl::Time last = absl::Now();
     for (uint64_t i = 0; !stopping_; ++i) {
-      if (client_->Append({absl::StrCat("watch ", i)}).outcome != Outcome::kDone) ++failures_;
+      if (!Append(absl::StrCat("watch ", i))) {
+        ++failures_;
+        return;
+      }
       const absl::Time now = absl::Now();
-      const int64_t us = absl::ToInt64Microseconds(now - last);
-      if (us > longest_us_) longest_us_ = us;
+      longest_us_ = std::max(longest_us_.load(), absl::ToInt64Microseconds(now - last));
       last = now;
     }
   }
+  bool Append(const std::string& payload) {
+    absl::Notification answered;
+    bool done = false;
+    const absl::Status taken = producer_.Append(payload, [&](const AppendResult& result) {
+      done = result.outcome == Outcome::kDone;
+      answered.Notify();
+    });
+    if (!taken.ok()) return false;
+    answered.WaitForNotification();
+    return done;
+  }
 
   const std::unique_ptr<Client> client_;
+  Producer producer_;
   std::atomic<bool> stopping_ = false;
   std::atomic<int64_t> longest_us_ = 0;
   std::atomic<int> failures_ = 0;

@@ -113,9 +113,10 @@ TEST_F(MemberTest, ThreeGrowToFiveAndShrinkAgain) {
 TEST_F(MemberTest, ADeadMachineIsReplaced) {
   Begin();
   if (HasFatalFailure()) return;
+  const std::string id = IdOf(0);
   cluster_->Destroy(0);
   StartServer(3);
-  Change({"replace", "1", cluster_->endpoint(3)});
+  Change({"replace", id, cluster_->endpoint(3)});
   ExpectWholeOn({1, 2, 3});
 }
 
@@ -184,7 +185,6 @@ TEST_F(MemberTest, ADirectoryRestoredFromAnOldCopyIsRefused) {
                         std::filesystem::copy_options::recursive);
   StartServer(restored);
   ASSERT_TRUE(load_->AwaitProgress(200));
-  ASSERT_TRUE(cluster_->AwaitEqual({0, 1, 2}).ok() || true);
   EXPECT_EQ(cluster_->Terminate(restored), 0);
   std::filesystem::remove_all(cluster_->data_dir(restored));
   std::filesystem::rename(copy, cluster_->data_dir(restored));
@@ -269,7 +269,7 @@ TEST_F(MemberTest, WhatCannotBeSafeIsRefusedAndChangesNothing) {
     const auto status = cluster_->Status(leader);
     return status.ok() && Text(*status, "can_lose") == "0";
   }));
-  expect_refused({"remove", id}, "quorum");
+  expect_refused({"remove", id}, "2 are needed");
   EXPECT_EQ(version(), before);
 }
 
