@@ -48,7 +48,7 @@ class MembershipTest : public testing::Test {
   }
 
   void Start(paxos::ReplicaId id) {
-    cluster_.Start(id);
+    cluster_.Restart(id);
     servers_[id];
   }
   void Kill(paxos::ReplicaId id) {
@@ -428,6 +428,21 @@ TEST_F(MembershipTest, ASecondOperationIsRefusedAsLongAsOneRuns) {
   const uint64_t chosen = cluster_.at(Leader()).chosen_through();
   Turn();
   EXPECT_EQ(cluster_.at(Leader()).chosen_through(), chosen) << "what is refused is not in the log";
+}
+
+TEST_F(MembershipTest, WithoutAQuorumOfTheNewVotersTheGoalIsNotProposed) {
+  Begin(Goal({1, 4, 5}, /*learn_first=*/false));
+  Turn();
+  Pass(seconds(2));
+  EXPECT_EQ(PhaseOf(Operation(1)), OperationPhase::kChanging);
+  EXPECT_EQ(State().configuration().version, 1u);
+  EXPECT_THAT(Describe(Leader()).operations(0).cause(),
+              HasSubstr("no quorum of the voters that are to be"));
+  const auto unknown = Cancel(7);
+  Cancel(1);
+  Turn();
+  EXPECT_EQ(unknown->status().code(), absl::StatusCode::kNotFound) << unknown->status();
+  EXPECT_EQ(PhaseOf(Operation(1)), OperationPhase::kCancelled);
 }
 
 TEST_F(MembershipTest, ARequestAgainstAnotherVersionIsRefusedAndACopyIsAnsweredTheSame) {
