@@ -16,8 +16,10 @@ constexpr int kLineStep = 10;
 // Before, a rate says little.
 constexpr absl::Duration kMinMeasured = absl::Seconds(1);
 
-// The one that all the others wait for; null if nobody catches up.
+// The one that all the others wait for; null if nobody is waited for: a newcomer that takes the
+// place of a dead member, or is being removed again, may be as far as it likes.
 const v1::Operation::Progress* Slowest(const v1::Operation& operation) {
+  if (operation.phase() != v1::Operation::PHASE_LEARNING) return nullptr;
   const v1::Operation::Progress* slowest = nullptr;
   for (const v1::Operation::Progress& progress : operation.progress()) {
     const auto rank = [](const v1::Operation::Progress& one) {

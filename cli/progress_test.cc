@@ -80,6 +80,13 @@ TEST(ProgressTest, OfSeveralNewcomersTheSlowestIsShown) {
   EXPECT_THAT(progress.Next(operation, kStart), HasSubstr("replica 4 at a:1 90 %"));
 }
 
+TEST(ProgressTest, ANewcomerThatIsNotWaitedForIsNotShown) {
+  Progress progress(0);
+  v1::Operation operation = Learning(0, 100);
+  operation.set_phase(v1::Operation::PHASE_CANCELLING);
+  EXPECT_EQ(progress.Next(operation, kStart), "operation 5: cancelling\n");
+}
+
 TEST(ProgressTest, OnATerminalTheLineIsWrittenOverAndNeverWraps) {
   Progress wide(200);
   EXPECT_EQ(wide.Next(Learning(50, 100), kStart),
