@@ -235,10 +235,9 @@ TEST_P(ScenarioTest, LossOfTwoPercentWithAMinorityDown) {
   EXPECT_GE(fewest, 700u);
 }
 
-// Its ballots are promised (who may connect is not the protocol's business), and the leader goes
-// above each of them: for as long as they come, and no longer.
+// Who may connect is not the protocol's business: it is answered that it is no voter.
 TEST_P(ScenarioTest, AStrangerThatCampaignsDeposesNobody) {
-  ForEachSeed(104, [](Topology* topology) {
+  ForEachSeed(0, [](Topology* topology) {
     const size_t leader = topology->Leader();
     const size_t stranger = topology->size() + 1;
     const auto verdict = topology->Settle([&](int round) {
