@@ -51,14 +51,15 @@ std::string ToString(ValueId value) {
 
 Search::Search(const Bounds& bounds) : bounds_(bounds), state_numbers_(1024, kFree) {
   CHECK(bounds.replicas >= 1 && bounds.replicas <= kMaxReplicas);
-  const auto genesis = std::make_shared<const paxos::Configuration>(Voters(bounds.replicas));
+  const auto configurations =
+      std::make_shared<const Configurations>(Configurations{Voters(bounds.replicas)});
   State first;
   for (int i = 0; i < bounds.replicas; ++i) {
-    first.machines[i] = Intern(Machine(ReplicaId(i + 1), genesis, bounds.slots));
+    first.machines[i] = Intern(Machine(ReplicaId(i + 1), configurations, bounds.slots));
   }
   networks_.push_back({});
   network_numbers_.emplace(paxos::HashOf(networks_[0]), 0);
-  first.ledger = Intern(Ledger(bounds.replicas));
+  first.ledger = Intern(Ledger(configurations));
   first.takeovers = static_cast<uint8_t>(bounds.takeovers);
   first.crashes = static_cast<uint8_t>(bounds.crashes);
   first.saved_marks = static_cast<uint8_t>(bounds.saved_marks);
