@@ -103,7 +103,11 @@ std::string Ledger::Decide() {
     }
     const auto choice = chosen.find(slot);
     if (choice == chosen.end()) {
-      if (may_reconfigure) break;  // Who decides what is above it is open.
+      if (may_reconfigure) {
+        // Who decides what is above it is open; what is decided there stays so.
+        chosen.insert(chosen_.upper_bound(slot), chosen_.end());
+        break;
+      }
       continue;
     }
     const size_t next = ConfigurationIn(choice->second.value);
@@ -139,6 +143,20 @@ bool Ledger::HasUndecided() const {
     if (!chosen_.contains(at.first)) return true;
   }
   return false;
+}
+
+bool Ledger::HasOpenChange() const {
+  return std::any_of(votes_.begin(), votes_.end(), [this](const auto& votes) {
+    return ConfigurationIn(votes.second.value) != 0 && !chosen_.contains(votes.first.first);
+  });
+}
+
+Slot Ledger::changed() const {
+  Slot changed = 0;
+  for (const auto& [slot, choice] : chosen_) {
+    if (ConfigurationIn(choice.value) > choice.by) changed = slot;
+  }
+  return changed;
 }
 
 Slot Ledger::decided() const {

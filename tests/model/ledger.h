@@ -31,6 +31,14 @@ class Ledger {
 
   // Whether a value was proposed in a slot that is not chosen.
   bool HasUndecided() const;
+  // Whether a configuration was.
+  bool HasOpenChange() const;
+  // Where a configuration that takes effect was chosen last, and where one that was said to be
+  // settled; 0 if there is none.
+  paxos::Slot changed() const;
+  paxos::Slot settled() const { return settled_; }
+  // The highest slot that has a chosen value.
+  paxos::Slot highest_chosen() const { return chosen_.empty() ? 0 : chosen_.rbegin()->first; }
   // How often a value was proposed again at a higher ballot.
   int proposed_again() const;
   // Slots that have a chosen value other than a no-op.

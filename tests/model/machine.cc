@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "paxos/break.h"
@@ -146,6 +147,7 @@ void Machine::Change(size_t configuration, Slot last, Happened* happened) {
       std::make_shared<const paxos::Configuration>(configurations_->at(configuration));
   const std::vector<ReplicaId> others = Others();
   for (const ReplicaId other : others) Step(paxos::PeerConnected{other}, happened);
+  now_ += paxos::Options{}.heartbeat_interval;
   const uint64_t round = EndRound(happened);
   for (const ReplicaId other : others) {
     paxos::HeartbeatReply reply;
@@ -160,6 +162,7 @@ void Machine::Change(size_t configuration, Slot last, Happened* happened) {
     *happened = {};
     return;
   }
+  happened->left.clear();  // What the round said again is lost: it was said before.
   const ValueId id = static_cast<ValueId>(configuration) << 56 |
                      MakeId(self_, run_, replica_.claimed()->round, slot);
   Value value = MakeClientValue(id);
@@ -322,6 +325,23 @@ void Machine::Answer(const paxos::Supply& supply, Happened* happened) {
   Leave({self_, supply.to, std::move(reply)}, happened);
 }
 
+bool Machine::IsDead(const paxos::Message& message) const {
+  const std::optional<Ballot> claimed = replica_.claimed();
+  const auto is_over = [&](const Ballot& ballot) { return !claimed || *claimed > ballot; };
+  const Slot chosen = replica_.chosen_through();
+  if (const auto* promise = std::get_if<paxos::Promise>(&message)) return is_over(promise->ballot);
+  if (const auto* accepted = std::get_if<paxos::Accepted>(&message)) {
+    return is_over(accepted->ballot);
+  }
+  if (const auto* announce = std::get_if<paxos::Announce>(&message)) {
+    return announce->pair.chosen_through <= chosen &&
+           announce->pair.ballot.round <= replica_.promised().round;
+  }
+  const auto* accept = std::get_if<paxos::Accept>(&message);
+  return accept != nullptr && accept->ballot == replica_.promised() &&
+         accept->first + accept->values.size() <= chosen + 1 && accept->chosen_through <= chosen;
+}
+
 // ---- What leaves -------------------------------------------------------------------------------
 
 void Machine::Leave(const Envelope& envelope, Happened* happened) {
@@ -329,6 +349,7 @@ void Machine::Leave(const Envelope& envelope, Happened* happened) {
   // marks, for which HearMarks does.
   if (std::holds_alternative<paxos::LearnRequest>(envelope.message)) return;
   if (std::holds_alternative<paxos::Progress>(envelope.message)) return;
+  if (std::holds_alternative<paxos::Stale>(envelope.message)) return;
   if (std::holds_alternative<paxos::Heartbeat>(envelope.message)) return;
   if (std::holds_alternative<paxos::HeartbeatReply>(envelope.message)) return;
   if (envelope.to == self_) {

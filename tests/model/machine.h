@@ -83,6 +83,9 @@ class Machine {
   size_t unsynced_records() const;
   bool CanSupply() const { return replica_.stored_through() > 0; }
   bool CanSaveMark() const { return replica_.stored_through() > disk_.mark; }
+  // Whether this message changes nothing if it arrives now or later, as long as the process lives:
+  // an answer to a ballot that it does not use any more, or what is known to be chosen already.
+  bool IsDead(const paxos::Message& message) const;
   bool is_synced() const { return pending_.empty(); }
 
   friend bool operator==(const Machine&, const Machine&) = default;
