@@ -3,14 +3,17 @@
 #ifndef DISTLOG_TESTS_MODEL_FACT_H_
 #define DISTLOG_TESTS_MODEL_FACT_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "paxos/types.h"
 
 namespace distlog::model {
 
-// A value by its contents. 0 is the no-op.
+// A value by its contents. 0 is the no-op. The highest byte says which configuration it is, of the
+// list that machines and ledger are given; 0 if it is none.
 using ValueId = uint64_t;
+constexpr size_t ConfigurationIn(ValueId value) { return value >> 56; }
 
 struct Fact {
   enum class Kind : uint8_t {
@@ -19,6 +22,7 @@ struct Fact {
     kStored,    // `replica`'s disk holds `value` in `slot` at `ballot`.
     kIsChosen,  // `replica` says that `slot` holds `value` for ever: it applies it, or supplies it.
     kThrough,   // `replica` says that every slot through `slot` is chosen.
+    kSettled,   // `replica` says that the configuration chosen at `slot` is settled (B5).
   };
   Kind kind{};
   paxos::ReplicaId replica{};

@@ -1,11 +1,14 @@
 #include "tests/model/ledger.h"
 
+#include <algorithm>
 #include <bit>
 #include <iterator>
+#include <utility>
 
 namespace distlog::model {
 
 using paxos::AcceptedValue;
+using paxos::Ballot;
 using paxos::Slot;
 using paxos::ToString;
 
@@ -28,7 +31,7 @@ std::string Ledger::Note(const Fact& fact) {
       return NoteVote(fact);
     case Fact::Kind::kIsChosen: {
       const auto chosen = chosen_.find(fact.slot);
-      if (chosen != chosen_.end() && chosen->second == fact.value) return "";
+      if (chosen != chosen_.end() && chosen->second.value == fact.value) return "";
       return std::string("P1: ") +
              (chosen == chosen_.end() ? "what is not chosen"
                                       : "another value than the chosen one") +
@@ -42,6 +45,12 @@ std::string Ledger::Note(const Fact& fact) {
         }
       }
       return "";
+    case Fact::Kind::kSettled:
+      settled_ = std::max(settled_, fact.slot);
+      if (chosen_.contains(fact.slot) && ConfigurationIn(chosen_.at(fact.slot).value) != 0)
+        return "";
+      return "B5: a configuration is said to be settled, and none is chosen" + InSlot(fact.slot) +
+             Who(fact);
   }
   return "";
 }
@@ -57,13 +66,76 @@ std::string Ledger::NoteVote(const Fact& fact) {
   if (votes.value != fact.value) {
     return "P2: two values" + InSlot(fact.slot) + " at ballot " + ToString(fact.ballot) + Who(fact);
   }
-  if (fact.kind == Fact::Kind::kProposed) return "";
+  if (fact.kind == Fact::Kind::kProposed) return JudgeBarrier(fact);
   votes.stored_by |= 1u << static_cast<uint64_t>(fact.replica);
-  if (std::popcount(votes.stored_by) <= replicas_ / 2) return "";
-  const ValueId chosen = chosen_.try_emplace(fact.slot, fact.value).first->second;
-  if (chosen == fact.value) return "";
-  return "P1: two values are chosen" + InSlot(fact.slot) + ", the second at ballot " +
-         ToString(fact.ballot);
+  return Decide();
+}
+
+std::string Ledger::JudgeBarrier(const Fact& fact) const {
+  for (const auto& [at, votes] : votes_) {
+    const bool is_below = at.first < fact.slot && at.second == fact.ballot;
+    if (is_below && ConfigurationIn(votes.value) != 0 && !chosen_.contains(at.first)) {
+      return "B1: proposes" + InSlot(fact.slot) + " above a configuration that is not chosen" +
+             InSlot(at.first) + Who(fact);
+    }
+  }
+  return "";
+}
+
+std::string Ledger::Decide() {
+  std::map<Slot, Choice> chosen;
+  size_t in_force = 0;
+  Ballot since;  // The ballot that chose the configuration in force.
+  for (auto it = votes_.begin(); it != votes_.end();) {
+    const Slot slot = it->first.first;
+    bool may_reconfigure = false;
+    Ballot at;
+    for (; it != votes_.end() && it->first.first == slot; ++it) {
+      const auto& [key, votes] = *it;
+      may_reconfigure = may_reconfigure || ConfigurationIn(votes.value) != 0;
+      if (key.second < since || !IsQuorum(votes.stored_by, in_force)) continue;
+      const auto [choice, is_first] = chosen.try_emplace(slot, Choice{votes.value, in_force});
+      if (is_first) at = key.second;
+      if (choice->second.value != votes.value) {
+        return "P1: two values are chosen" + InSlot(slot) + ", the second at ballot " +
+               ToString(key.second);
+      }
+    }
+    const auto choice = chosen.find(slot);
+    if (choice == chosen.end()) {
+      if (may_reconfigure) {
+        // Who decides what is above it is open; what is decided there stays so.
+        chosen.insert(chosen_.upper_bound(slot), chosen_.end());
+        break;
+      }
+      continue;
+    }
+    const size_t next = ConfigurationIn(choice->second.value);
+    if (next == 0) continue;
+    if (configurations_->at(next).version != configurations_->at(in_force).version + 1) continue;
+    in_force = next;
+    since = at;
+  }
+  for (const auto& [slot, choice] : chosen_) {
+    const auto now = chosen.find(slot);
+    if (now != chosen.end() && now->second.value == choice.value) continue;
+    return "P1: what was chosen" + InSlot(slot) + " is not chosen any more";
+  }
+  chosen_ = std::move(chosen);
+  return "";
+}
+
+uint32_t Ledger::Voters(size_t configuration) const {
+  uint32_t voters = 0;
+  for (const paxos::Member& member : configurations_->at(configuration).members) {
+    if (member.voter) voters |= 1u << static_cast<uint64_t>(member.id);
+  }
+  return voters;
+}
+
+bool Ledger::IsQuorum(uint32_t replicas, size_t configuration) const {
+  const uint32_t voters = Voters(configuration);
+  return 2 * std::popcount(replicas & voters) > std::popcount(voters);
 }
 
 bool Ledger::HasUndecided() const {
@@ -73,9 +145,23 @@ bool Ledger::HasUndecided() const {
   return false;
 }
 
+bool Ledger::HasOpenChange() const {
+  return std::any_of(votes_.begin(), votes_.end(), [this](const auto& votes) {
+    return ConfigurationIn(votes.second.value) != 0 && !chosen_.contains(votes.first.first);
+  });
+}
+
+Slot Ledger::changed() const {
+  Slot changed = 0;
+  for (const auto& [slot, choice] : chosen_) {
+    if (ConfigurationIn(choice.value) > choice.by) changed = slot;
+  }
+  return changed;
+}
+
 Slot Ledger::decided() const {
   Slot count = 0;
-  for (const auto& [slot, value] : chosen_) count += value != 0 ? 1 : 0;
+  for (const auto& [slot, choice] : chosen_) count += choice.value != 0 ? 1 : 0;
   return count;
 }
 
@@ -91,28 +177,45 @@ int Ledger::proposed_again() const {
 }
 
 std::string Ledger::JudgeDisks(const std::vector<const Disk*>& disks) const {
-  const uint32_t all = 1u << disks.size();
-  for (const auto& [slot, value] : chosen_) {
-    int holders = 0;
-    for (const Disk* disk : disks) {
-      const auto held = disk->accepted.find(slot);
-      if (held != disk->accepted.end() && IdOf(held->second.value) == value) ++holders;
+  for (const auto& [slot, choice] : chosen_) {
+    const bool is_settled = slot <= settled_ && chosen_.contains(settled_);
+    const size_t deciders = is_settled ? ConfigurationIn(chosen_.at(settled_).value) : choice.by;
+    const std::string violation = JudgeSlot(slot, choice, deciders, disks);
+    if (!violation.empty()) return violation;
+  }
+  if (settled_ == 0 || !chosen_.contains(settled_)) return "";
+  uint32_t marked = 0;
+  for (size_t i = 0; i < disks.size(); ++i) {
+    if (disks[i]->mark >= settled_) marked |= 2u << i;
+  }
+  if (IsQuorum(marked, ConfigurationIn(chosen_.at(settled_).value))) return "";
+  return "B5: the configuration" + InSlot(settled_) +
+         " is said to be settled, and no quorum of it has the mark on disk";
+}
+
+std::string Ledger::JudgeSlot(Slot slot, const Choice& choice, size_t deciders,
+                              const std::vector<const Disk*>& disks) const {
+  uint32_t holders = 0;
+  for (size_t i = 0; i < disks.size(); ++i) {
+    const auto held = disks[i]->accepted.find(slot);
+    const bool holds = held != disks[i]->accepted.end() && IdOf(held->second.value) == choice.value;
+    if (holds) holders |= 2u << i;
+  }
+  if (!IsQuorum(holders, deciders)) {
+    return "P5: the value chosen" + InSlot(slot) + " is on " +
+           std::to_string(std::popcount(holders & Voters(deciders))) + " disks only";
+  }
+  const uint32_t voters = Voters(deciders);
+  for (uint32_t asked = voters; asked != 0; asked = (asked - 1) & voters) {
+    if (!IsQuorum(asked, deciders)) continue;
+    const AcceptedValue* best = nullptr;
+    for (size_t i = 0; i < disks.size(); ++i) {
+      const auto held = disks[i]->accepted.find(slot);
+      if ((asked >> (i + 1) & 1) == 0 || held == disks[i]->accepted.end()) continue;
+      if (best == nullptr || best->ballot < held->second.ballot) best = &held->second;
     }
-    if (holders <= replicas_ / 2) {
-      return "P5: the value chosen" + InSlot(slot) + " is on " + std::to_string(holders) +
-             " disks only";
-    }
-    for (uint32_t asked = 0; asked < all; ++asked) {
-      if (std::popcount(asked) <= replicas_ / 2) continue;
-      const AcceptedValue* best = nullptr;
-      for (size_t i = 0; i < disks.size(); ++i) {
-        const auto held = disks[i]->accepted.find(slot);
-        if ((asked >> i & 1) == 0 || held == disks[i]->accepted.end()) continue;
-        if (best == nullptr || best->ballot < held->second.ballot) best = &held->second;
-      }
-      if (best == nullptr || IdOf(best->value) != value) {
-        return "P5: a quorum would not find the value chosen" + InSlot(slot);
-      }
+    if (best == nullptr || IdOf(best->value) != choice.value) {
+      return "P5: a quorum would not find the value chosen" + InSlot(slot);
     }
   }
   return "";

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -17,26 +18,40 @@
 
 namespace distlog::model {
 
-// A value; replicas have the ids 1 to `replicas`, all voters.
+// A value. Replicas have the ids 1 to 32. A slot is decided by the voters of C(s), and a value is
+// chosen in it as docs/protocol.md has it ("Words"), except that lower slots in which no
+// configuration was proposed may be open.
 class Ledger {
  public:
-  explicit Ledger(int replicas) : replicas_(replicas) {}
+  explicit Ledger(std::shared_ptr<const Configurations> configurations)
+      : configurations_(std::move(configurations)) {}
 
   // Adds up. Returns which rule this breaks, in words; empty if none.
   std::string Note(const Fact& fact);
 
   // Whether a value was proposed in a slot that is not chosen.
   bool HasUndecided() const;
+  // Whether a configuration was.
+  bool HasOpenChange() const;
+  // Where a configuration that takes effect was chosen last, and where one that was said to be
+  // settled; 0 if there is none.
+  paxos::Slot changed() const;
+  paxos::Slot settled() const { return settled_; }
+  // The highest slot that has a chosen value.
+  paxos::Slot highest_chosen() const { return chosen_.empty() ? 0 : chosen_.rbegin()->first; }
   // How often a value was proposed again at a higher ballot.
   int proposed_again() const;
   // Slots that have a chosen value other than a no-op.
   paxos::Slot decided() const;
 
-  // Rule P5: whether the disks of a quorum hold every chosen value, and every quorum would find it.
+  // Rule P5: whether the disks of a quorum hold every chosen value, and every quorum would find it,
+  // of C(s) or, once somebody says that a later configuration is settled, of that one: all others
+  // may be destroyed then. Rule B5: whether a quorum of that has its mark. disks[i] is of replica
+  // i + 1.
   std::string JudgeDisks(const std::vector<const Disk*>& disks) const;
 
   friend bool operator==(const Ledger&, const Ledger&) = default;
-  auto Fields() const { return std::tie(votes_, runs_, chosen_); }
+  auto Fields() const { return std::tie(votes_, runs_, chosen_, settled_); }
 
  private:
   struct Votes {
@@ -46,12 +61,29 @@ class Ledger {
     auto Fields() const { return std::tie(value, stored_by); }
   };
 
-  std::string NoteVote(const Fact& fact);
+  // A value that is chosen, and in which of the configurations.
+  struct Choice {
+    ValueId value = 0;
+    size_t by = 0;
+    friend bool operator==(const Choice&, const Choice&) = default;
+    auto Fields() const { return std::tie(value, by); }
+  };
 
-  int replicas_ = 0;
+  std::string NoteVote(const Fact& fact);
+  // Rule B1, of what a proposer sends.
+  std::string JudgeBarrier(const Fact& fact) const;
+  // Adds up what is chosen, from the first slot on.
+  std::string Decide();
+  uint32_t Voters(size_t configuration) const;  // A bit for each.
+  bool IsQuorum(uint32_t replicas, size_t configuration) const;
+  std::string JudgeSlot(paxos::Slot slot, const Choice& choice, size_t deciders,
+                        const std::vector<const Disk*>& disks) const;
+
+  std::shared_ptr<const Configurations> configurations_;
   std::map<std::pair<paxos::Slot, paxos::Ballot>, Votes> votes_;
   std::map<paxos::Ballot, int> runs_;  // Of its owner, that used it.
-  std::map<paxos::Slot, ValueId> chosen_;
+  std::map<paxos::Slot, Choice> chosen_;
+  paxos::Slot settled_ = 0;  // Where the last configuration said to be settled was chosen.
 };
 
 }  // namespace distlog::model

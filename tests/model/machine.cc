@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "paxos/break.h"
@@ -23,12 +24,12 @@ using Kind = Fact::Kind;
 
 namespace {
 
-constexpr paxos::Time kNow{};
-
 // Another one for each replica, run, ballot and slot: equal values are never equal by accident, and
 // a proposer that uses a ballot twice cannot hide it.
-Value MakeClientValue(ReplicaId replica, int run, uint64_t round, Slot slot) {
-  const ValueId id = ((static_cast<uint64_t>(replica) * 16 + run) * 256 + round) * 16 + slot;
+ValueId MakeId(ReplicaId replica, int run, uint64_t round, Slot slot) {
+  return ((static_cast<uint64_t>(replica) * 16 + run) * 256 + round) * 16 + slot;
+}
+Value MakeClientValue(ValueId id) {
   return Value{.kind = Value::Kind::kBatch,
                .payload = std::make_shared<const std::string>("x"),
                .checksum = id,
@@ -39,8 +40,11 @@ Value MakeClientValue(ReplicaId replica, int run, uint64_t round, Slot slot) {
 
 ValueId IdOf(const Value& value) { return value.checksum; }
 
-Machine::Machine(ReplicaId self, std::shared_ptr<const paxos::Configuration> genesis, Slot window)
-    : self_(self), genesis_(std::move(genesis)), window_(window), replica_(Recover()) {}
+Machine::Machine(ReplicaId self, std::shared_ptr<const Configurations> configurations, Slot window)
+    : self_(self),
+      configurations_(std::move(configurations)),
+      window_(window),
+      replica_(Recover()) {}
 
 paxos::Replica Machine::Recover() const {
   paxos::Options options;
@@ -50,11 +54,26 @@ paxos::Replica Machine::Recover() const {
   paxos::DurableState state;
   state.promised = DurablePromise();
   state.chosen_through = disk_.mark;
-  state.configuration = *genesis_;
+  state.configuration_slot = ConfigurationSlot(disk_.mark);
+  const ValueId in_force =
+      state.configuration_slot == 0 ? 0 : IdOf(disk_.accepted.at(state.configuration_slot).value);
+  state.configuration = configurations_->at(ConfigurationIn(in_force));
   for (const auto& [slot, accepted] : disk_.accepted) {
     if (slot > disk_.mark) state.accepted.push_back(accepted);
   }
-  return paxos::Replica(options, state, kNow);
+  return paxos::Replica(options, state, now_);
+}
+
+Slot Machine::ConfigurationSlot(Slot slot) const {
+  Slot found = 0;
+  uint64_t version = configurations_->front().version;
+  for (const auto& [at, accepted] : disk_.accepted) {
+    const size_t index = ConfigurationIn(IdOf(accepted.value));
+    if (at > slot || index == 0 || configurations_->at(index).version != version + 1) continue;
+    found = at;
+    ++version;
+  }
+  return found;
 }
 
 size_t Machine::unsynced_records() const { return unsynced_; }
@@ -73,7 +92,7 @@ void Machine::Deliver(const Envelope& envelope, Happened* happened) {
 
 void Machine::Stand(Happened* happened) {
   Effects effects;
-  replica_.Stand(kNow, &effects);
+  replica_.Stand(now_, &effects);
   Carry(std::move(effects), happened);
   Settle(happened);
 }
@@ -88,21 +107,92 @@ void Machine::Settle(Happened* happened) {
     to_itself_.pop_front();
     Step(paxos::Receive{envelope}, happened);
   }
-  for (const paxos::Member& member : genesis_->members) {
-    if (member.id != self_) Step(paxos::PeerLost{member.id}, happened);
+  for (const ReplicaId other : Others()) Step(paxos::PeerLost{other}, happened);
+  SaySettled(happened);
+}
+
+std::vector<ReplicaId> Machine::Others() const {
+  std::vector<ReplicaId> others;
+  for (const paxos::Configuration& configuration : *configurations_) {
+    for (const paxos::Member& member : configuration.members) {
+      const bool is_known = std::find(others.begin(), others.end(), member.id) != others.end();
+      if (member.id != self_ && !is_known) others.push_back(member.id);
+    }
   }
+  return others;
+}
+
+Slot Machine::NextSlot() const {
+  paxos::Replica trial = replica_;
+  Effects effects;
+  trial.Step(now_, paxos::Propose{paxos::Ticket{1}, MakeClientValue(1)}, &effects);
+  return std::get<paxos::AcceptRecord>(effects.write.at(0)).accepted.slot;
 }
 
 void Machine::Propose(Slot last, Happened* happened) {
   if (!replica_.CanPropose(1)) return;
-  // In which slot would it go?
-  paxos::Replica trial = replica_;
-  Effects effects;
-  trial.Step(kNow, paxos::Propose{paxos::Ticket{1}, MakeClientValue(self_, run_, 0, 0)}, &effects);
-  const Slot slot = std::get<paxos::AcceptRecord>(effects.write.at(0)).accepted.slot;
+  const Slot slot = NextSlot();
   if (slot > last) return;
-  const Value value = MakeClientValue(self_, run_, replica_.claimed()->round, slot);
+  const Value value = MakeClientValue(MakeId(self_, run_, replica_.claimed()->round, slot));
   Step(paxos::Propose{paxos::Ticket{IdOf(value)}, value}, happened);
+  Settle(happened);
+}
+
+void Machine::Change(size_t configuration, Slot last, Happened* happened) {
+  if (!replica_.CanPropose(1)) return;
+  const Slot slot = NextSlot();
+  if (slot > last) return;
+  const Machine before = *this;
+  const auto next =
+      std::make_shared<const paxos::Configuration>(configurations_->at(configuration));
+  const std::vector<ReplicaId> others = Others();
+  for (const ReplicaId other : others) Step(paxos::PeerConnected{other}, happened);
+  now_ += paxos::Options{}.heartbeat_interval;
+  const uint64_t round = EndRound(happened);
+  for (const ReplicaId other : others) {
+    paxos::HeartbeatReply reply;
+    reply.round = round;
+    reply.followed = *replica_.claimed();
+    Step(paxos::Receive{{other, self_, reply}}, happened);
+  }
+  now_ += paxos::Options{}.heartbeat_interval;
+  EndRound(happened);
+  if (replica_.CanReconfigure(*next) != paxos::Replica::Reconfiguration::kAllowed) {
+    *this = before;
+    *happened = {};
+    return;
+  }
+  happened->left.clear();  // What the round said again is lost: it was said before.
+  const ValueId id = static_cast<ValueId>(configuration) << 56 |
+                     MakeId(self_, run_, replica_.claimed()->round, slot);
+  Value value = MakeClientValue(id);
+  value.kind = Value::Kind::kConfiguration;
+  value.configuration = next;
+  Step(paxos::Propose{paxos::Ticket{id}, value}, happened);
+  Settle(happened);
+}
+
+uint64_t Machine::EndRound(Happened* happened) {
+  Effects effects;
+  replica_.Step(now_, paxos::Tick{}, &effects);
+  uint64_t round = 0;
+  for (const Envelope& envelope : effects.send) {
+    const auto* heartbeat = std::get_if<paxos::Heartbeat>(&envelope.message);
+    if (heartbeat != nullptr) round = heartbeat->round;
+  }
+  Carry(std::move(effects), happened);
+  return round;
+}
+
+void Machine::HearMarks(const std::vector<ReplicaId>& holders, Happened* happened) {
+  const uint64_t version = replica_.configuration().version;
+  const Slot mark = replica_.configuration_slot();
+  for (const ReplicaId holder : holders) {
+    paxos::Heartbeat heartbeat;
+    heartbeat.configuration_version = version;
+    heartbeat.chosen_through = mark;
+    Step(paxos::Receive{{holder, self_, heartbeat}}, happened);
+  }
   Settle(happened);
 }
 
@@ -122,6 +212,7 @@ void Machine::SaveMark(Happened* happened) {
   disk_.mark = std::max(disk_.mark, replica_.stored_through());
   happened->facts.push_back({.kind = Kind::kThrough, .replica = self_, .slot = disk_.mark});
   Step(paxos::MarkSaved{disk_.mark}, happened);
+  Settle(happened);
 }
 
 void Machine::Crash(size_t kept, Happened* happened) {
@@ -135,6 +226,7 @@ void Machine::Crash(size_t kept, Happened* happened) {
   unsynced_ = 0;
   disk_.side_promised = {};
   ++run_;
+  now_ = {};
   replica_ = Recover();
   Settle(happened);
   given_ = disk_.mark;
@@ -145,8 +237,16 @@ void Machine::Crash(size_t kept, Happened* happened) {
 
 void Machine::Step(const paxos::Event& event, Happened* happened) {
   Effects effects;
-  replica_.Step(kNow, event, &effects);
+  replica_.Step(now_, event, &effects);
   Carry(std::move(effects), happened);
+}
+
+void Machine::SaySettled(Happened* happened) {
+  // One who has left says it by his silence.
+  if (settled_ == replica_.configuration_slot()) return;
+  if (!replica_.is_settled() && !replica_.has_left()) return;
+  settled_ = replica_.configuration_slot();
+  happened->facts.push_back({.kind = Kind::kSettled, .replica = self_, .slot = settled_});
 }
 
 void Machine::Carry(Effects effects, Happened* happened) {
@@ -225,12 +325,33 @@ void Machine::Answer(const paxos::Supply& supply, Happened* happened) {
   Leave({self_, supply.to, std::move(reply)}, happened);
 }
 
+bool Machine::IsDead(const paxos::Message& message) const {
+  const std::optional<Ballot> claimed = replica_.claimed();
+  const auto is_over = [&](const Ballot& ballot) { return !claimed || *claimed > ballot; };
+  const Slot chosen = replica_.chosen_through();
+  if (const auto* promise = std::get_if<paxos::Promise>(&message)) return is_over(promise->ballot);
+  if (const auto* accepted = std::get_if<paxos::Accepted>(&message)) {
+    return is_over(accepted->ballot);
+  }
+  if (const auto* announce = std::get_if<paxos::Announce>(&message)) {
+    return announce->pair.chosen_through <= chosen &&
+           announce->pair.ballot.round <= replica_.promised().round;
+  }
+  const auto* accept = std::get_if<paxos::Accept>(&message);
+  return accept != nullptr && accept->ballot == replica_.promised() &&
+         accept->first + accept->values.size() <= chosen + 1 && accept->chosen_through <= chosen;
+}
+
 // ---- What leaves -------------------------------------------------------------------------------
 
 void Machine::Leave(const Envelope& envelope, Happened* happened) {
-  // These do nothing but make a replica ask for what it lacks; Supply stands for that.
+  // These do nothing but make a replica ask for what it lacks, for which Supply stands, or know of
+  // marks, for which HearMarks does.
   if (std::holds_alternative<paxos::LearnRequest>(envelope.message)) return;
   if (std::holds_alternative<paxos::Progress>(envelope.message)) return;
+  if (std::holds_alternative<paxos::Stale>(envelope.message)) return;
+  if (std::holds_alternative<paxos::Heartbeat>(envelope.message)) return;
+  if (std::holds_alternative<paxos::HeartbeatReply>(envelope.message)) return;
   if (envelope.to == self_) {
     to_itself_.push_back(envelope);
   } else {
@@ -256,10 +377,12 @@ void Machine::Leave(const Envelope& envelope, Happened* happened) {
       Violate("P4: prepares " + ToString(prepare->ballot) + " before its own promise is durable",
               happened);
     }
+    JudgeMark(prepare->from - 1, happened);
   } else if (const auto* promise = std::get_if<paxos::Promise>(&envelope.message)) {
     say(promise->ballot, "promises");
     through(promise->chosen_through);
     JudgePromise(*promise, happened);
+    JudgeMark(promise->chosen_through, happened);
   } else if (const auto* accept = std::get_if<paxos::Accept>(&envelope.message)) {
     use(accept->ballot);
     through(accept->chosen_through);
@@ -290,6 +413,14 @@ void Machine::Leave(const Envelope& envelope, Happened* happened) {
                                  .value = IdOf(value.value)});
     }
   }
+}
+
+void Machine::JudgeMark(Slot slot, Happened* happened) const {
+  const Slot configuration_slot = ConfigurationSlot(slot);
+  if (disk_.mark >= configuration_slot) return;
+  Violate("B5: acts above the configuration in slot " + std::to_string(configuration_slot) +
+              " with the mark " + std::to_string(disk_.mark) + " on disk",
+          happened);
 }
 
 // It lists what the disk holds, no more and no less.

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "paxos/configuration.h"
 #include "paxos/message.h"
 #include "paxos/record.h"
 #include "paxos/replica.h"
@@ -20,6 +21,9 @@
 #include "tests/model/fact.h"
 
 namespace distlog::model {
+
+// The genesis, and what may be proposed to follow it, by version.
+using Configurations = std::vector<paxos::Configuration>;
 
 // What one event brought about.
 struct Happened {
@@ -40,11 +44,12 @@ struct Disk {
 
 // Does what a server does around a replica, one event at a time; the clock stands still. What the
 // replica says to itself arrives at once, as in a server. Events add to *happened. What can be
-// judged by one machine's disk and messages alone is judged here: P3 and P4, and P8's "only the
-// owner".
+// judged by one machine's disk and messages alone is judged here: P3 and P4, P8's "only the owner",
+// and that nobody acts above a configuration whose mark is not durable (B5).
 class Machine {
  public:
-  Machine(paxos::ReplicaId self, std::shared_ptr<const paxos::Configuration> genesis,
+  // Its disk is empty; all that it knows is the genesis.
+  Machine(paxos::ReplicaId self, std::shared_ptr<const Configurations> configurations,
           paxos::Slot window);
 
   // ---- Events. ----
@@ -55,6 +60,13 @@ class Machine {
   // A client's value, of its own for every replica, run, ballot and slot. Nothing happens unless it
   // leads and has room, or if it would go above slot `last`.
   void Propose(paxos::Slot last, Happened* happened);
+  // The configuration of this index is proposed, if that is allowed once everybody else has
+  // answered a round of heartbeats and told nothing new: that all are heard and near only lets it
+  // be proposed sooner.
+  void Change(size_t configuration, paxos::Slot last, Happened* happened);
+  // It hears the heartbeats of these, whose durable marks reach the slot of the configuration that
+  // it knows to be in force.
+  void HearMarks(const std::vector<paxos::ReplicaId>& holders, Happened* happened);
   // All that was written becomes durable, in order, and what waited for it leaves.
   void Sync(Happened* happened);
   // Answers that `to` asks for all that is chosen.
@@ -71,10 +83,15 @@ class Machine {
   size_t unsynced_records() const;
   bool CanSupply() const { return replica_.stored_through() > 0; }
   bool CanSaveMark() const { return replica_.stored_through() > disk_.mark; }
+  // Whether this message changes nothing if it arrives now or later, as long as the process lives:
+  // an answer to a ballot that it does not use any more, or what is known to be chosen already.
+  bool IsDead(const paxos::Message& message) const;
   bool is_synced() const { return pending_.empty(); }
 
   friend bool operator==(const Machine&, const Machine&) = default;
-  auto Fields() const { return std::tie(replica_, disk_, unsynced_, run_, given_, said_); }
+  auto Fields() const {
+    return std::tie(replica_, disk_, unsynced_, run_, given_, said_, settled_);
+  }
 
  private:
   // What one Effects asked of the disk.
@@ -85,6 +102,13 @@ class Machine {
     friend bool operator==(const Write&, const Write&) = default;
   };
 
+  // Where it would propose. Only if it can.
+  paxos::Slot NextSlot() const;
+  // Everybody else in any configuration.
+  std::vector<paxos::ReplicaId> Others() const;
+  // The number of the round of heartbeats that begins.
+  uint64_t EndRound(Happened* happened);
+  void SaySettled(Happened* happened);
   void Step(const paxos::Event& event, Happened* happened);
   void Carry(paxos::Effects effects, Happened* happened);
   void Store(const paxos::Record& record, Happened* happened);
@@ -93,21 +117,27 @@ class Machine {
   void Settle(Happened* happened);
   void Answer(const paxos::Supply& supply, Happened* happened);
   paxos::Ballot DurablePromise() const { return std::max(disk_.promised, disk_.side_promised); }
+  // Of what its disk holds, through `slot`: where the configuration in force above was chosen.
+  paxos::Slot ConfigurationSlot(paxos::Slot slot) const;
+  // It acts above `slot`, all through there being known to it.
+  void JudgeMark(paxos::Slot slot, Happened* happened) const;
   void JudgePromise(const paxos::Promise& promise, Happened* happened) const;
   void Violate(const std::string& what, Happened* happened) const;
   paxos::Replica Recover() const;
 
   paxos::ReplicaId self_{};
-  std::shared_ptr<const paxos::Configuration> genesis_;
+  std::shared_ptr<const Configurations> configurations_;
   paxos::Slot window_ = 0;
   Disk disk_;
+  paxos::Time now_{};  // Stands still but for the rounds of Change.
   paxos::Replica replica_;
   std::deque<paxos::Envelope> to_itself_;  // Empty between events.
   std::deque<Write> pending_;
   uint64_t unsynced_ = 0;  // Records in pending_.
   int run_ = 0;
-  paxos::Slot given_ = 0;  // To apply, in this run.
-  paxos::Ballot said_;     // The highest that a Promise or Accepted of any run said.
+  paxos::Slot given_ = 0;    // To apply, in this run.
+  paxos::Slot settled_ = 0;  // The slot of the last configuration said to be settled, in any run.
+  paxos::Ballot said_;       // The highest that a Promise or Accepted of any run said.
 };
 
 ValueId IdOf(const paxos::Value& value);

@@ -18,6 +18,12 @@ DEFINE_uint64(ballots, 2, "the highest round of any ballot: takeovers and renewa
 DEFINE_int32(crashes, 1, "crashes, of all replicas together");
 DEFINE_bool(duplication, false, "messages may arrive any number of times, not once");
 DEFINE_int32(saved_marks, 0, "marks made durable by themselves, of all replicas together");
+DEFINE_string(change_to, "",
+              "ids of the voters that may be proposed to follow, as in 345; empty: no change");
+DEFINE_int32(changes, 1, "proposals of that change, of all replicas together");
+DEFINE_int32(new_proposers, 0, "how many of those voters may take over, by lowest ids");
+DEFINE_bool(learners_first, false, "the newcomers are learners first, from slot 1 (elected, too)");
+DEFINE_bool(elected, false, "begin where replica 1 leads at 1.1 and nothing is under way");
 DEFINE_uint64(states, 50'000'000, "gives up after this many states");
 DEFINE_string(break, "", "makes this mistake (see paxos/break.h), with the code's own checks off");
 
@@ -32,6 +38,11 @@ void Print(const Result& result) {
       result.states, result.transitions, result.depth, result.machines, result.steps,
       result.messages, result.takeovers_before_chosen, result.proposed_again,
       result.crashes_with_loss, result.all_chosen, result.beyond_rounds);
+  std::printf(
+      "takeovers_amid_change=%lu states_with_change_chosen=%lu states_with_change_settled=%lu "
+      "states_with_more_chosen_after=%lu\n",
+      result.takeovers_amid_change, result.changes_chosen, result.changes_settled,
+      result.chosen_after_change);
   std::fflush(stdout);
 }
 
@@ -41,6 +52,11 @@ int Usage(const std::string& what) {
 }
 
 int Main() {
+  uint32_t change_to = 0;
+  for (const char id : FLAGS_change_to) {
+    if (id < '1' || id > '6') return Usage("--change_to must be ids, 1 to 6");
+    change_to |= Members({id - '0'});
+  }
   const Bounds bounds{.replicas = FLAGS_replicas,
                       .proposers = FLAGS_proposers,
                       .slots = FLAGS_slots,
@@ -49,10 +65,16 @@ int Main() {
                       .crashes = FLAGS_crashes,
                       .duplication = FLAGS_duplication,
                       .saved_marks = FLAGS_saved_marks,
+                      .change_to = change_to,
+                      .changes = FLAGS_changes,
+                      .new_proposers = FLAGS_new_proposers,
+                      .learners_first = FLAGS_learners_first,
+                      .is_elected = FLAGS_elected,
                       .states = FLAGS_states};
   if (bounds.replicas < 1 || bounds.replicas > 5) return Usage("--replicas must be 1 to 5");
   if (bounds.slots < 1 || bounds.slots > 8) return Usage("--slots must be 1 to 8");
-  for (int bound : {bounds.proposers, bounds.takeovers, bounds.crashes, bounds.saved_marks}) {
+  for (int bound : {bounds.proposers, bounds.takeovers, bounds.crashes, bounds.saved_marks,
+                    bounds.changes, bounds.new_proposers}) {
     if (bound < 0 || bound > 8) return Usage("a bound must be 0 to 8");
   }
   if (bounds.rounds > 16) return Usage("--ballots must be 0 to 16");
@@ -65,9 +87,11 @@ int Main() {
   }
   std::printf(
       "bounds: replicas=%d proposers=%d slots=%lu takeovers=%d ballots=%lu crashes=%d "
-      "duplication=%d saved_marks=%d\n",
+      "duplication=%d saved_marks=%d change_to=%s changes=%d new_proposers=%d learners_first=%d "
+      "elected=%d\n",
       bounds.replicas, bounds.proposers, bounds.slots, bounds.takeovers, bounds.rounds,
-      bounds.crashes, bounds.duplication, bounds.saved_marks);
+      bounds.crashes, bounds.duplication, bounds.saved_marks, FLAGS_change_to.c_str(),
+      bounds.changes, bounds.new_proposers, bounds.learners_first, bounds.is_elected);
   const Result result = Search(bounds).Run(Print);
   Print(result);
   if (!FLAGS_break.empty() && paxos::CountedInvariants().count > 0) {

@@ -90,6 +90,55 @@ TEST(ModelTest, EveryMessageArrivesAnyNumberOfTimes) {
   EXPECT_GT(result.takeovers_before_chosen, 0u);
 }
 
+TEST(ModelTest, AllMembersAreReplacedAndOneOfTheNewTakesOver) {
+  const Result result = Search({.proposers = 0,
+                                .slots = 2,
+                                .takeovers = 1,
+                                .rounds = 2,
+                                .crashes = 0,
+                                .change_to = Members({4, 5, 6}),
+                                .new_proposers = 1,
+                                .is_elected = true})
+                            .Run();
+  Report("change_of_all", result);
+  EXPECT_EQ(result.violation, "") << Path(result);
+  EXPECT_TRUE(result.complete);
+  EXPECT_GT(result.changes_settled, 0u);
+  EXPECT_GT(result.chosen_after_change, 0u);
+}
+
+TEST(ModelTest, AnotherTakesOverWhileOneMemberStaysAndTwoAreReplaced) {
+  const Result result = Search({.proposers = 3,
+                                .slots = 1,
+                                .takeovers = 1,
+                                .rounds = 2,
+                                .crashes = 0,
+                                .change_to = Members({3, 4, 5}),
+                                .is_elected = true})
+                            .Run();
+  Report("takeover_amid_change", result);
+  EXPECT_EQ(result.violation, "") << Path(result);
+  EXPECT_TRUE(result.complete);
+  EXPECT_GT(result.takeovers_amid_change, 0u);
+  EXPECT_GT(result.changes_settled, 0u);
+}
+
+TEST(ModelTest, AnyoneCrashesDuringAChange) {
+  const Result result = Search({.proposers = 0,
+                                .slots = 1,
+                                .takeovers = 0,
+                                .rounds = 2,
+                                .crashes = 1,
+                                .change_to = Members({3, 4, 5}),
+                                .is_elected = true})
+                            .Run();
+  Report("crash_amid_change", result);
+  EXPECT_EQ(result.violation, "") << Path(result);
+  EXPECT_TRUE(result.complete);
+  EXPECT_GT(result.crashes_with_loss, 0u);
+  EXPECT_GT(result.changes_settled, 0u);
+}
+
 // ---- Mistakes ----------------------------------------------------------------------------------
 
 struct Mistake {
@@ -106,6 +155,27 @@ constexpr Bounds kTwoSlots{
     .proposers = 2, .slots = 2, .takeovers = 2, .rounds = 2, .crashes = 0, .states = 3'000'000};
 constexpr Bounds kCrash{
     .proposers = 2, .slots = 1, .takeovers = 2, .rounds = 2, .crashes = 1, .states = 3'000'000};
+
+constexpr Bounds kChange{.proposers = 0,
+                         .slots = 2,
+                         .takeovers = 1,
+                         .rounds = 2,
+                         .crashes = 0,
+                         .change_to = Members({4, 5, 6}),
+                         .new_proposers = 1,
+                         .is_elected = true,
+                         .states = 3'000'000};
+
+// One of the old leads on while another, that stays, takes over.
+constexpr Bounds kChangeOfTwo{.proposers = 0,
+                              .slots = 2,
+                              .takeovers = 1,
+                              .rounds = 2,
+                              .crashes = 0,
+                              .change_to = Members({3, 4, 5}),
+                              .new_proposers = 1,
+                              .is_elected = true,
+                              .states = 3'000'000};
 
 class MistakeTest : public ::testing::TestWithParam<Mistake> {
  protected:
@@ -147,6 +217,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Mistake{"chosen_with_holes", "P1", kTwoSlots},
                       Mistake{"mark_of_any_ballot", "P1", kTwoSlots},
                       Mistake{"apply_out_of_order", "P6", kTwoSlots},
+                      Mistake{"b1_no_barrier", "B1", kChange},
+                      Mistake{"b3_old_phase1_above", "P5", kChangeOfTwo},
+                      Mistake{"b5_settled_when_chosen", "P5", kChange},
+                      Mistake{"b5_mark_is_hint", "B5", kChange},
+                      Mistake{"leaver_stops_early", "P5", kChange},
                       Mistake{"reuse_ballot_after_restart", "P8", kCrash},
                       Mistake{"forget_promise_on_restart", "P3", kCrash},
                       Mistake{"forget_accepted_on_restart", "P5", kCrash},

@@ -29,40 +29,107 @@ uint32_t InternIn(T value, const Key& key, std::vector<T>* values, Numbers* numb
   return number;
 }
 
-paxos::Configuration Voters(int count) {
+// The members of `voters`, of which those of `learners` are none; the lowest id never given out is
+// above them all.
+paxos::Configuration Of(uint64_t version, uint32_t voters, uint32_t learners) {
   paxos::Configuration configuration{
-      .version = 1, .members = {}, .next_replica_id = 1, .feature_level = 1};
-  for (int i = 1; i <= count; ++i) {
-    configuration.members.push_back({.id = ReplicaId(configuration.next_replica_id++),
-                                     .uuid = {0, static_cast<uint64_t>(i)},
-                                     .address = {},
-                                     .voter = true});
+      .version = version, .members = {}, .next_replica_id = 1, .feature_level = 1};
+  for (uint64_t id = 1; id < 32; ++id) {
+    if (((voters | learners) >> id & 1) == 0) continue;
+    configuration.members.push_back(
+        {.id = ReplicaId(id), .uuid = {0, id}, .address = {}, .voter = (voters >> id & 1) != 0});
+    configuration.next_replica_id = id + 1;
   }
   return configuration;
 }
 
+Configurations ConfigurationsOf(const Bounds& bounds) {
+  const uint32_t genesis = (2u << bounds.replicas) - 2;
+  Configurations configurations{Of(1, genesis, 0)};
+  if (bounds.change_to == 0) return configurations;
+  if (bounds.learners_first) {
+    configurations.push_back(Of(2, genesis, bounds.change_to & ~genesis));
+  }
+  configurations.push_back(Of(configurations.back().version + 1, bounds.change_to, 0));
+  // Ids of those who leave are not given out again.
+  configurations.back().next_replica_id =
+      std::max(configurations.back().next_replica_id, configurations.front().next_replica_id);
+  return configurations;
+}
+
 std::string ToString(ValueId value) {
   if (value == 0) return "no-op";
+  if (ConfigurationIn(value) != 0) {
+    return "configuration " + std::to_string(ConfigurationIn(value)) + " of " +
+           ToString(value & ((ValueId{1} << 56) - 1));
+  }
   return "value " + std::to_string(value / 65536) + "." + std::to_string(value / 4096 % 16) + "." +
          std::to_string(value / 16 % 256) + "." + std::to_string(value % 16);
 }
 
 }  // namespace
 
-Search::Search(const Bounds& bounds) : bounds_(bounds), state_numbers_(1024, kFree) {
-  CHECK(bounds.replicas >= 1 && bounds.replicas <= kMaxReplicas);
-  const auto genesis = std::make_shared<const paxos::Configuration>(Voters(bounds.replicas));
-  State first;
-  for (int i = 0; i < bounds.replicas; ++i) {
-    first.machines[i] = Intern(Machine(ReplicaId(i + 1), genesis, bounds.slots));
+Search::Search(const Bounds& bounds)
+    : bounds_(bounds),
+      configurations_(std::make_shared<const Configurations>(ConfigurationsOf(bounds))),
+      state_numbers_(1024, kFree) {
+  replicas_ = static_cast<int>(configurations_->back().next_replica_id) - 1;
+  CHECK(bounds.replicas >= 1 && replicas_ <= kMaxReplicas);
+  std::vector<Machine> machines;
+  for (int i = 1; i <= replicas_; ++i) {
+    machines.emplace_back(ReplicaId(i), configurations_, bounds.slots);
   }
+  Ledger ledger(configurations_);
+  if (bounds.is_elected || bounds.learners_first) Elect(&machines, &ledger);
+  State first;
+  for (int i = 0; i < replicas_; ++i) first.machines[i] = Intern(std::move(machines[i]));
   networks_.push_back({});
   network_numbers_.emplace(paxos::HashOf(networks_[0]), 0);
-  first.ledger = Intern(Ledger(bounds.replicas));
+  first.ledger = Intern(std::move(ledger));
   first.takeovers = static_cast<uint8_t>(bounds.takeovers);
   first.crashes = static_cast<uint8_t>(bounds.crashes);
   first.saved_marks = static_cast<uint8_t>(bounds.saved_marks);
+  first.changes = static_cast<uint8_t>(bounds.change_to == 0 ? 0 : bounds.changes);
   Reach(first, {});
+}
+
+void Search::Elect(std::vector<Machine>* machines, Ledger* ledger) const {
+  Machine& leader = machines->front();
+  // All syncs, and all that is said arrives.
+  const auto finish = [&](Machine* machine, Happened happened) {
+    std::vector<Envelope> under_way;
+    const auto note = [&](Machine* of) {
+      of->Sync(&happened);
+      for (const Fact& fact : happened.facts) CHECK_EQ(ledger->Note(fact), "");
+      CHECK_EQ(happened.violation, "");
+      under_way.insert(under_way.end(), happened.left.begin(), happened.left.end());
+    };
+    note(machine);
+    for (size_t i = 0; i < under_way.size(); ++i) {
+      const Envelope envelope = under_way[i];
+      Machine& to = machines->at(static_cast<uint64_t>(envelope.to) - 1);
+      happened = {};
+      to.Deliver(envelope, &happened);
+      note(&to);
+    }
+  };
+  Happened stands;
+  leader.Stand(&stands);
+  finish(&leader, std::move(stands));
+  if (!bounds_.learners_first) return;
+  Happened changes;
+  leader.Change(1, bounds_.slots, &changes);
+  finish(&leader, std::move(changes));
+  for (int i = bounds_.replicas + 1; i <= replicas_; ++i) {
+    Happened supplies;
+    leader.Supply(ReplicaId(i), &supplies);
+    finish(&leader, std::move(supplies));
+  }
+  std::vector<ReplicaId> holders;
+  for (int i = 2; i <= bounds_.replicas; ++i) holders.push_back(ReplicaId(i));
+  Happened hears;
+  leader.HearMarks(holders, &hears);
+  finish(&leader, std::move(hears));
 }
 
 Result Search::Run(const std::function<void(const Result&)>& progress) {
@@ -97,7 +164,8 @@ uint32_t Search::Intern(Ledger ledger) {
 }
 
 uint32_t Search::Event(EventKind kind, uint32_t detail, bool syncs) {
-  return static_cast<uint32_t>(kind) << 29 | (syncs ? 1u << 28 : 0) | detail;
+  return static_cast<uint32_t>(kind) << (kDetailBits + 1) | (syncs ? 1u << kDetailBits : 0) |
+         detail;
 }
 
 // ---- What happens ------------------------------------------------------------------------------
@@ -112,9 +180,9 @@ uint32_t Search::StepOf(uint32_t machine, uint32_t event) {
 }
 
 Search::LocalStep Search::Run(const Machine& before, uint32_t event) {
-  const auto kind = static_cast<EventKind>(event >> 29);
-  const bool syncs = (event >> 28 & 1) != 0;
-  const uint32_t detail = event & ((1u << 28) - 1);
+  const auto kind = static_cast<EventKind>(event >> (kDetailBits + 1));
+  const bool syncs = (event >> kDetailBits & 1) != 0;
+  const uint32_t detail = event & ((1u << kDetailBits) - 1);
   Machine machine = before;
   Happened happened;
   LocalStep step;
@@ -142,6 +210,17 @@ Search::LocalStep Search::Run(const Machine& before, uint32_t event) {
       step.loses = detail < machine.unsynced_records();
       machine.Crash(detail, &happened);
       break;
+    case EventKind::kChange:
+      machine.Change(detail, bounds_.slots, &happened);
+      break;
+    case EventKind::kHearMarks: {
+      std::vector<ReplicaId> holders;
+      for (int id = 1; id <= replicas_; ++id) {
+        if ((detail >> id & 1) != 0) holders.push_back(ReplicaId(id));
+      }
+      machine.HearMarks(holders, &happened);
+      break;
+    }
   }
   if (syncs) machine.Sync(&happened);
   const std::optional<paxos::Ballot> claimed = machine.replica().claimed();
@@ -156,18 +235,29 @@ Search::LocalStep Search::Run(const Machine& before, uint32_t event) {
 }
 
 uint32_t Search::NetworkAfter(uint32_t network, uint32_t step) {
-  const std::vector<uint32_t>& left = steps_[step].left;
-  const uint32_t event = steps_[step].event;
-  const bool removes =
-      static_cast<EventKind>(event >> 29) == EventKind::kDeliver && !bounds_.duplication;
-  if (left.empty() && !removes) return network;
   uint32_t after = networks_after_.Find(network, step);
   if (after != FlatMap::kNone) return after;
+  const std::vector<uint32_t>& left = steps_[step].left;
+  const uint32_t event = steps_[step].event;
+  const bool removes = static_cast<EventKind>(event >> (kDetailBits + 1)) == EventKind::kDeliver &&
+                       !bounds_.duplication;
+  const Machine& machine = machines_[steps_[step].machine];
+  const bool may_crash = (event >> kDetailBits & 1) == 0;
+  const auto is_dead = [&](uint32_t message) {
+    return !may_crash && messages_[message].to == machine.replica().self() &&
+           machine.IsDead(messages_[message].message);
+  };
+  const bool has_dead = std::any_of(networks_[network].begin(), networks_[network].end(), is_dead);
+  if (left.empty() && !removes && !has_dead) {
+    networks_after_.Insert(network, step, network);
+    return network;
+  }
   std::vector<uint32_t> messages;
   messages.reserve(networks_[network].size() + left.size());
   std::set_union(networks_[network].begin(), networks_[network].end(), left.begin(), left.end(),
                  std::back_inserter(messages));
-  if (removes) std::erase(messages, event & ((1u << 28) - 1));
+  if (removes) std::erase(messages, event & ((1u << kDetailBits) - 1));
+  std::erase_if(messages, is_dead);
   messages.shrink_to_fit();
   const uint64_t hash = paxos::HashOf(messages);
   after = InternIn(std::move(messages), hash, &networks_, &network_numbers_);
@@ -192,20 +282,54 @@ uint32_t Search::LedgerAfter(uint32_t ledger, uint32_t step, std::string* violat
 
 // ---- The search --------------------------------------------------------------------------------
 
+bool Search::MayStand(int replica) const {
+  if (replica < bounds_.proposers) return true;
+  int lower = 0;
+  for (int id = 1; id <= replica; ++id) lower += static_cast<int>(bounds_.change_to >> id & 1);
+  return (bounds_.change_to >> (replica + 1) & 1) != 0 && lower < bounds_.new_proposers;
+}
+
+uint32_t Search::MarkHolders(const State& state, int replica) const {
+  const paxos::Replica& hearer = machines_[state.machines[replica]].replica();
+  const paxos::Slot slot = hearer.configuration_slot();
+  if (hearer.is_settled() || ledgers_[state.ledger].settled() >= slot) return 0;
+  uint32_t holders = 0;
+  int voters = 0;
+  int count = 0;
+  for (const paxos::Member& member : hearer.configuration().members) {
+    const auto id = static_cast<uint64_t>(member.id);
+    voters += member.voter ? 1 : 0;
+    if (!member.voter || machines_[state.machines[id - 1]].replica().durable_mark() < slot)
+      continue;
+    holders |= 1u << id;
+    ++count;
+  }
+  return 2 * count > voters ? holders : 0;
+}
+
 void Search::Expand(uint32_t index) {
   const State state = states_[index];
   const bool syncs = state.crashes == 0;
-  for (int i = 0; i < bounds_.replicas; ++i) {
+  for (int i = 0; i < replicas_; ++i) {
     if (!machines_[state.machines[i]].is_synced()) {
       Take(index, i, Event(EventKind::kSync, 0, false));
     }
-    if (state.takeovers > 0 && i < bounds_.proposers) {
+    if (state.takeovers > 0 && MayStand(i)) {
       Take(index, i, Event(EventKind::kStand, 0, syncs));
     }
     if (machines_[state.machines[i]].replica().is_leading()) {
       Take(index, i, Event(EventKind::kPropose, 0, syncs));
+      if (state.changes > 0) {
+        const auto last = static_cast<uint32_t>(configurations_->size() - 1);
+        Take(index, i, Event(EventKind::kChange, last, syncs));
+      }
     }
-    for (int j = 0; j < bounds_.replicas; ++j) {
+    const uint32_t holders = MarkHolders(state, i);
+    if (holders != 0) {
+      const uint32_t others = holders & ~(2u << i);
+      JudgeSettled(index, StepOf(state.machines[i], Event(EventKind::kHearMarks, others, syncs)));
+    }
+    for (int j = 0; j < replicas_; ++j) {
       if (j != i && machines_[state.machines[i]].CanSupply()) TakeCatchUp(index, i, j);
     }
     if (state.saved_marks > 0 && machines_[state.machines[i]].CanSaveMark()) {
@@ -248,15 +372,18 @@ void Search::Take(uint32_t index, int replica, uint32_t event) {
   after.ledger = LedgerAfter(after.ledger, number, &violation);
   if (!violation.empty()) return Violated(violation, index, number);
   if (after == states_[index]) return;
-  const auto kind = static_cast<EventKind>(event >> 29);
+  const auto kind = static_cast<EventKind>(event >> (kDetailBits + 1));
   if (kind == EventKind::kStand) {
     --after.takeovers;
     if (ledgers_[states_[index].ledger].HasUndecided()) ++result_.takeovers_before_chosen;
+    if (ledgers_[states_[index].ledger].HasOpenChange()) ++result_.takeovers_amid_change;
   } else if (kind == EventKind::kCrash) {
     --after.crashes;
     if (step.loses) ++result_.crashes_with_loss;
   } else if (kind == EventKind::kSaveMark) {
     --after.saved_marks;
+  } else if (kind == EventKind::kChange) {
+    --after.changes;
   }
   ++result_.transitions;
   if (Reach(after, {.from = index, .step = number})) Judge(after, index, number);
@@ -277,13 +404,24 @@ void Search::TakeCatchUp(uint32_t index, int from, int to) {
   Take(index, to, Event(EventKind::kDeliver, message, state.crashes == 0));
 }
 
+void Search::JudgeSettled(uint32_t index, uint32_t step) {
+  if (!result_.violation.empty()) return;
+  std::string violation = steps_[step].violation;
+  State after = states_[index];
+  if (violation.empty()) after.ledger = LedgerAfter(after.ledger, step, &violation);
+  if (!violation.empty()) return Violated(violation, index, step);
+  if (after.ledger == states_[index].ledger) return;
+  ++result_.changes_settled;
+  Judge(after, index, step);
+}
+
 bool Search::Reach(const State& state, const Way& way) {
   const auto place = [this](const State& s) {
     uint64_t hash = 7;
     for (uint32_t machine : s.machines) hash = paxos::Mix(hash, machine);
     hash = paxos::Mix(hash, s.network);
     hash = paxos::Mix(hash, s.ledger);
-    return paxos::Mix(hash, s.takeovers * 65536u + s.crashes * 256u + s.saved_marks) &
+    return paxos::Mix(hash, s.takeovers << 24 | s.crashes << 16 | s.saved_marks << 8 | s.changes) &
            (state_numbers_.size() - 1);
   };
   const auto mask = state_numbers_.size() - 1;
@@ -309,17 +447,20 @@ bool Search::Reach(const State& state, const Way& way) {
   result_.messages = messages_.size();
   if (ledger.proposed_again() > 0) ++result_.proposed_again;
   if (ledger.decided() >= bounds_.slots) ++result_.all_chosen;
+  const bool is_changed = ledger.changed() > (bounds_.learners_first ? 1u : 0u);
+  if (is_changed) ++result_.changes_chosen;
+  if (is_changed && ledger.highest_chosen() > ledger.changed()) ++result_.chosen_after_change;
   return true;
 }
 
 void Search::Judge(const State& state, uint32_t index, uint32_t step) {
   const std::vector<Fact>& facts = steps_[step].facts;
   const bool stores = std::any_of(facts.begin(), facts.end(), [](const Fact& fact) {
-    return fact.kind == Fact::Kind::kStored;
+    return fact.kind == Fact::Kind::kStored || fact.kind == Fact::Kind::kSettled;
   });
   if (!stores) return;
   std::vector<const Disk*> disks;
-  for (int i = 0; i < bounds_.replicas; ++i) disks.push_back(&machines_[state.machines[i]].disk());
+  for (int i = 0; i < replicas_; ++i) disks.push_back(&machines_[state.machines[i]].disk());
   const std::string violation = ledgers_[state.ledger].JudgeDisks(disks);
   if (!violation.empty()) Violated(violation, index, step);
 }
@@ -338,9 +479,9 @@ void Search::Violated(const std::string& what, uint32_t from, uint32_t step) {
 }
 
 std::string Search::Describe(const LocalStep& step) const {
-  const uint32_t detail = step.event & ((1u << 28) - 1);
+  const uint32_t detail = step.event & ((1u << kDetailBits) - 1);
   std::string text = ToString(machines_[step.machine].replica().self()) + " ";
-  switch (static_cast<EventKind>(step.event >> 29)) {
+  switch (static_cast<EventKind>(step.event >> (kDetailBits + 1))) {
     case EventKind::kDeliver:
       text += "receives " + paxos::ToString(messages_[detail]);
       break;
@@ -361,6 +502,15 @@ std::string Search::Describe(const LocalStep& step) const {
       break;
     case EventKind::kCrash:
       text += "restarts; of what was not synced, " + std::to_string(detail) + " records are kept";
+      break;
+    case EventKind::kChange:
+      text += "proposes the change";
+      break;
+    case EventKind::kHearMarks:
+      text += "hears of the mark";
+      for (uint32_t id = 1; id < 32; ++id) {
+        if ((detail >> id & 1) != 0) text += " of " + std::to_string(id);
+      }
       break;
   }
   for (const Fact& fact : step.facts) {
