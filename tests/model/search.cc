@@ -242,9 +242,9 @@ uint32_t Search::NetworkAfter(uint32_t network, uint32_t step) {
   const bool removes = static_cast<EventKind>(event >> (kDetailBits + 1)) == EventKind::kDeliver &&
                        !bounds_.duplication;
   const Machine& machine = machines_[steps_[step].machine];
-  const bool may_crash = (event >> kDetailBits & 1) == 0;
+  const bool keeps_all = (event >> kDetailBits & 1) == 0 || bounds_.duplication;
   const auto is_dead = [&](uint32_t message) {
-    return !may_crash && messages_[message].to == machine.replica().self() &&
+    return !keeps_all && messages_[message].to == machine.replica().self() &&
            machine.IsDead(messages_[message].message);
   };
   const bool has_dead = std::any_of(networks_[network].begin(), networks_[network].end(), is_dead);

@@ -17,7 +17,8 @@
 // and
 //   that a message leaves later is the same as that it arrives later. While crashes are left, a
 //   disk syncs all that waits: to sync a part of it is to have synced before the rest was written.
-// - Once no crash is left, a message is forgotten when its receiver has come where it can change
+// - Once no crash is left, and without duplication, a message is forgotten when its receiver has
+// come where it can change
 //   nothing any more (Machine::IsDead).
 // - What a replica says to itself arrives at once, as in a server.
 // - Heartbeats are two events. Everybody answers the leader, and it proposes a configuration: that
