@@ -99,6 +99,7 @@ int ExitStatus(const absl::Status& status) {
     case v1::ErrorDetail::REASON_EPOCH:
     case v1::ErrorDetail::REASON_AFTER_EPOCH:
     case v1::ErrorDetail::REASON_RECOVERED:
+    case v1::ErrorDetail::REASON_CONFIGURATION:
       return kExitPrecondition;
     case v1::ErrorDetail::REASON_UNSPECIFIED:
       break;
