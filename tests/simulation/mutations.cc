@@ -38,6 +38,12 @@ const std::vector<Mutation>& AllMutations() {
               "max_think_ns=1500000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
               "loss=0.15 leader_cuts=3 crashes=0.2 resets=2");
           break;
+        // Two ballots have to meet in one slot, the lower one reported first.
+        case Break::kIgnoreHigherAccepted:
+          add(each.mistake, 100,
+              "has_faults=1 replicas=5 learners=0 clients=5 heartbeat_interval_ns=20000000 "
+              "loss=0.05 leader_cuts=4 crashes=0.3");
+          break;
         // An answer has to outlive a renewal, and to be needed for the quorum.
         case Break::kCountStaleAccepted:
           add(each.mistake, 400,
