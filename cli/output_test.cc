@@ -43,6 +43,7 @@ TEST(ExitStatusTest, FollowsTheContract) {
       {Code::kFailedPrecondition, Detail::REASON_POSITION, 4},
       {Code::kFailedPrecondition, Detail::REASON_EPOCH, 4},
       {Code::kAborted, Detail::REASON_SEQUENCE_GAP, 1},
+      {Code::kAborted, Detail::REASON_CONFIGURATION, 4},
       {Code::kInvalidArgument, Detail::REASON_TOO_LARGE, 1},
       {Code::kResourceExhausted, Detail::REASON_BUSY, 1},
       {Code::kUnavailable, Detail::REASON_BUSY, 1},

@@ -46,6 +46,19 @@ const std::vector<Mutation>& AllMutations() {
               "max_think_ns=1500000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
               "loss=0.15 leader_cuts=3 crashes=0.2 resets=2");
           break;
+        // A leader has to lose the lead with a read under way, and to have it back before that
+        // read's time is over.
+        case Break::kReadNotedAcrossBallots:
+          add(each.mistake, 100,
+              "has_faults=1 replicas=3 learners=0 clients=6 pauses=3 leader_cuts=3 "
+              "heartbeat_interval_ns=20000000 client_timeout_ns=1200000000");
+          break;
+        // Two ballots have to meet in one slot, the lower one reported first.
+        case Break::kIgnoreHigherAccepted:
+          add(each.mistake, 100,
+              "has_faults=1 replicas=5 learners=0 clients=5 heartbeat_interval_ns=20000000 "
+              "loss=0.05 leader_cuts=4 crashes=0.3");
+          break;
         // An answer has to outlive a renewal, and to be needed for the quorum.
         case Break::kCountStaleAccepted:
           add(each.mistake, 200,
