@@ -80,7 +80,12 @@ class Replica {
   // The ballot followed (its own while leading), or a default one: for redirecting clients and for
   // status only.
   const Ballot& followed() const { return election_.followed(); }
-  ReplicaId leader_hint() const { return std::max(election_.followed(), heard_leading_).owner; }
+  ReplicaId leader_hint() const {
+    // Heard both ways: requests have to reach it.
+    const bool is_newer =
+        heard_leading_ > election_.followed() && election_.heard().contains(heard_leading_.owner);
+    return is_newer ? heard_leading_.owner : election_.followed().owner;
+  }
   bool is_content() const { return election_.is_content(); }
   // Phase 1 is done at the ballot it runs at, and its proposer runs.
   bool is_leading() const;
