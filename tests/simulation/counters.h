@@ -131,14 +131,15 @@ struct Counters {
 struct CounterInfo {
   const char* name;
   uint64_t Counters::*value;
-  bool is_required;  // A campaign in which it stays at zero has tested less than it says.
+  // A campaign of so many seeds in which it stays at zero has tested less than it says.
+  uint64_t required_from = 500;
 };
 
 // All of them, in order.
 const std::vector<CounterInfo>& AllCounters();
 
-// The names of the required ones that are zero.
-std::vector<std::string> Missing(const Counters& counters);
+// The names of those that are zero though a campaign of so many seeds should have them.
+std::vector<std::string> Missing(const Counters& counters, uint64_t seeds);
 
 // A line each, for people; and the same read back, for files. False: not such a text.
 std::string ToString(const Counters& counters);

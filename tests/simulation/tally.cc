@@ -70,7 +70,8 @@ std::string Report(const Tally& tally) {
 std::vector<std::string> Shortcomings(const Tally& tally) {
   std::vector<std::string> all;
   if (tally.seeds() < kEnoughSeeds) return all;
-  for (const std::string& name : Missing(tally.counters)) all.push_back(name + " never happened");
+  for (const std::string& name : Missing(tally.counters, tally.seeds()))
+    all.push_back(name + " never happened");
   if (Median(tally.entries) < kMedianEntries) {
     all.push_back("the median seed has fewer than " + std::to_string(kMedianEntries) +
                   " acknowledged entries");
