@@ -115,6 +115,8 @@ class Host {
   void Post(paxos::Event event);
   // An operator asks it to propose this configuration.
   void Reconfigure(const paxos::Configuration& next);
+  // Whether it was asked for one that it has not looked at yet, as while it is paused.
+  bool has_changes_waiting() const { return process_ != nullptr && !process_->changes.empty(); }
   // A client's request. `passed_on`: another replica sent it, so that it is tried here, once.
   void Append(v1::AppendRequest request, Time give_up_after, bool passed_on, AppendCallback done);
   void OpenProducer(const v1::OpenProducerRequest& request, Time give_up_after, OpenCallback done);

@@ -190,8 +190,11 @@ void Run::OnSettled(const Configuration& configuration) {
 // ---- After the faults. -------------------------------------------------------------------------
 
 bool Run::IsChanging() const {
+  // One that is proposed in the moment in which members are lost for good may need just those.
   return checker_.settled_version() < checker_.decisions().newest_version() ||
-         checker_.decisions().HasPendingConfiguration();
+         checker_.decisions().HasPendingConfiguration() ||
+         std::any_of(hosts_.begin(), hosts_.end(),
+                     [](const auto& host) { return host->has_changes_waiting(); });
 }
 
 void Run::CheckChangesEnd(const Host& leader) {
