@@ -441,9 +441,11 @@ void Node::Rep::Post(Membership::Request request) {
 void Node::BeginOperation(v1::BeginOperationCommand command,
                           std::chrono::steady_clock::time_point deadline, BeginCallback done) {
   if (command.ByteSizeLong() > Membership::kMaxCommandBytes / 2) {
-    done(absl::InvalidArgumentError(
+    done(NotAppendedError(
+        absl::StatusCode::kInvalidArgument,
         absl::StrCat("the operation has ", command.ByteSizeLong(), " bytes; at most ",
-                     Membership::kMaxCommandBytes / 2, " are allowed")));
+                     Membership::kMaxCommandBytes / 2, " are allowed"),
+        v1::ErrorDetail::REASON_TOO_LARGE));
     return;
   }
   rep_->Post({.begin = std::make_unique<v1::BeginOperationCommand>(std::move(command)),

@@ -44,7 +44,11 @@ Machine::Machine(ReplicaId self, std::shared_ptr<const Configurations> configura
     : self_(self),
       configurations_(std::move(configurations)),
       window_(window),
-      replica_(Recover()) {}
+      replica_(Recover()) {
+  // As after every event, so that one that changes nothing leaves an equal machine.
+  Happened nothing;
+  Settle(&nothing);
+}
 
 paxos::Replica Machine::Recover() const {
   paxos::Options options;
@@ -328,18 +332,13 @@ void Machine::Answer(const paxos::Supply& supply, Happened* happened) {
 bool Machine::IsDead(const paxos::Message& message) const {
   const std::optional<Ballot> claimed = replica_.claimed();
   const auto is_over = [&](const Ballot& ballot) { return !claimed || *claimed > ballot; };
-  const Slot chosen = replica_.chosen_through();
   if (const auto* promise = std::get_if<paxos::Promise>(&message)) return is_over(promise->ballot);
   if (const auto* accepted = std::get_if<paxos::Accepted>(&message)) {
     return is_over(accepted->ballot);
   }
-  if (const auto* announce = std::get_if<paxos::Announce>(&message)) {
-    return announce->pair.chosen_through <= chosen &&
-           announce->pair.ballot.round <= replica_.promised().round;
-  }
-  const auto* accept = std::get_if<paxos::Accept>(&message);
-  return accept != nullptr && accept->ballot == replica_.promised() &&
-         accept->first + accept->values.size() <= chosen + 1 && accept->chosen_through <= chosen;
+  const auto* announce = std::get_if<paxos::Announce>(&message);
+  return announce != nullptr && announce->pair.chosen_through <= replica_.chosen_through() &&
+         announce->pair.ballot.round <= replica_.promised().round;
 }
 
 // ---- What leaves -------------------------------------------------------------------------------

@@ -83,8 +83,16 @@ class Machine {
   size_t unsynced_records() const;
   bool CanSupply() const { return replica_.stored_through() > 0; }
   bool CanSaveMark() const { return replica_.stored_through() > disk_.mark; }
-  // Whether this message changes nothing if it arrives now or later, as long as the process lives:
-  // an answer to a ballot that it does not use any more, or what is known to be chosen already.
+  // Whether this message will never do anything that is judged, whenever it arrives while this
+  // process lives. These do not:
+  // - A Promise or Accepted of a ballot that the proposer here has left, or that an earlier run
+  //   used: no later proposer takes that ballot, and the promise of its owner is not below it. Of
+  //   how far its sender is nothing is kept (see Settle).
+  // - An Announce of what is known to be chosen, of a round not above the promise: it teaches no
+  //   value and no round, and neither ever falls while the process lives.
+  // An Accept may do something for ever, though all its slots are known to be chosen: when more has
+  // been promised in the meantime it is answered by a Nack, which makes its proposer renew. So may
+  // a Prepare and a Nack.
   bool IsDead(const paxos::Message& message) const;
   bool is_synced() const { return pending_.empty(); }
 

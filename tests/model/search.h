@@ -18,8 +18,7 @@
 //   that a message leaves later is the same as that it arrives later. While crashes are left, a
 //   disk syncs all that waits: to sync a part of it is to have synced before the rest was written.
 // - Once no crash is left, and without duplication, a message is forgotten when its receiver has
-// come where it can change
-//   nothing any more (Machine::IsDead).
+//   come where it can do nothing any more (Machine::IsDead says which, and why).
 // - What a replica says to itself arrives at once, as in a server.
 // - Heartbeats are two events. Everybody answers the leader, and it proposes a configuration: that
 //   all are heard only lets it do so. And a replica hears the marks of a quorum of the
