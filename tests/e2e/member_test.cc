@@ -67,7 +67,8 @@ TEST_P(KilledLeaderTest, EveryMachineIsReplacedThoughLeadersDie) {
   ExpectWholeOn({3, 4, 5});
 }
 
-// In milliseconds: a change takes about two seconds, most of which its newcomer catches up.
+// In milliseconds: a change takes about two seconds, most of which its newcomer catches up. Each
+// phase by itself: member_phases_test.cc.
 INSTANTIATE_TEST_SUITE_P(After, KilledLeaderTest, testing::Values(0, 300, 700));
 
 TEST_F(MemberTest, TheWholeClusterMovesAtOnceAndSurvivesAPowerCut) {
