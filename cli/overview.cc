@@ -119,6 +119,27 @@ std::string MemberJson(const v1::MemberStatus& member, const Overview& overview)
           ",\"unreachable_reason\":", JsonString(member.unreachable_reason()), "}"));
 }
 
+// Where the log comes from, a line for each time that the quorum was lost for good; newest first.
+std::string LineageText(const v1::Lineage& lineage) {
+  std::string text;
+  for (const v1::Lineage::Parent& parent : lineage.parents()) {
+    absl::StrAppend(&text, text.empty() ? "recovered from cluster " : "before that, from cluster ",
+                    Hex(parent.cluster_id()).substr(0, 16), ": ",
+                    parent.last_position() == 0
+                        ? "no position is certainly the same there"
+                        : absl::StrCat("positions through ", parent.last_position(),
+                                       " are the same there, those above may differ"),
+                    "\n");
+  }
+  return text;
+}
+
+std::string LineageJson(const v1::Lineage::Parent& parent) {
+  return absl::StrCat("{\"cluster_id\":", JsonString(Hex(parent.cluster_id())),
+                      ",\"last_slot\":", JsonNumber(parent.last_slot()),
+                      ",\"last_position\":", JsonNumber(parent.last_position()), "}");
+}
+
 std::string UnassignedText(const v1::ServerStatus& self) {
   return absl::StrCat(Printable(Unassigned(self)), "\n  data directory ",
                       Printable(self.data_dir()), "\n", self.last_error().empty() ? "" : "  ",
@@ -174,7 +195,7 @@ std::string StatusText(const v1::StatusResponse& response, const v1::OperationsR
       overview.last_position < overview.first_position
           ? "no entries"
           : absl::StrCat("positions ", overview.first_position, " to ", overview.last_position),
-      "\n\n");
+      "\n", LineageText(self.lineage()), "\n");
   std::vector<std::vector<std::string>> rows = {{"id", "address", "role", "leader", "ballot",
                                                  "chosen", "applied", "last", "lag", "last applied",
                                                  "disk", "last error"}};
@@ -203,8 +224,9 @@ std::string StatusJson(const v1::StatusResponse& response,
     absl::StrAppend(&json, i == 0 ? "" : ",", MemberJson(response.members(i), overview));
   }
   const v1::Operation* running = Running(operations);
-  return absl::StrCat(
-      json, "],\"operation\":", running == nullptr ? "null" : JsonOperation(*running), "}\n");
+  return absl::StrCat(json,
+                      "],\"operation\":", running == nullptr ? "null" : JsonOperation(*running),
+                      ",\"parents\":", JsonList(self.lineage().parents(), LineageJson), "}\n");
 }
 
 }  // namespace distlog::cli

@@ -105,7 +105,7 @@ TEST(OverviewTest, StatusJsonHasAllKeysAlsoOfAnUnreachableMember) {
       "\"digest\":\"\",\"uuid\":\"\",\"version\":\"\",\"last_error\":\"\","
       "\"last_error_age_ms\":\"\",\"damaged_segments\":\"\",\"repaired_segments\":\"\","
       "\"scrub_completed_age_ms\":\"\",\"wall_clock_ms\":\"\",\"has_left\":false,"
-      "\"unreachable_reason\":\"connection refused\"}],\"operation\":null}\n");
+      "\"unreachable_reason\":\"connection refused\"}],\"operation\":null,\"parents\":[]}\n");
 }
 
 TEST(OverviewTest, AnEmptyServerSaysWhatToDo) {
@@ -142,7 +142,30 @@ TEST(OverviewTest, TheOperationUnderWayIsToldOfUntilItHasFinished) {
   EXPECT_THAT(StatusJson(Healthy(), operations), HasSubstr("],\"operation\":{\"id\":\"4\","));
   operation->set_phase(v1::Operation::PHASE_DONE);
   EXPECT_THAT(StatusText(Healthy(), operations, false), Not(HasSubstr("operation")));
-  EXPECT_THAT(StatusJson(Healthy(), operations), HasSubstr("],\"operation\":null}"));
+  EXPECT_THAT(StatusJson(Healthy(), operations), HasSubstr("],\"operation\":null,"));
+}
+
+// Newest first, as the servers tell it.
+TEST(OverviewTest, ARecoveredClusterNamesItsParentsAndWhereTheyPart) {
+  v1::StatusResponse response = Healthy();
+  v1::Lineage::Parent* parent = response.mutable_self()->mutable_lineage()->add_parents();
+  parent->set_cluster_id(std::string(32, '\xcd'));
+  parent->set_last_slot(5);
+  parent->set_last_position(12);
+  response.mutable_self()->mutable_lineage()->add_parents()->set_cluster_id(
+      std::string(32, '\xef'));
+  EXPECT_THAT(StatusText(response, kNoOperations, false),
+              HasSubstr("positions 1 to 16\n"
+                        "recovered from cluster cdcdcdcdcdcdcdcd: positions through 12 are the "
+                        "same there, those above may differ\n"
+                        "before that, from cluster efefefefefefefef: no position is certainly the "
+                        "same there\n"
+                        "\n"
+                        "id  address"));
+  EXPECT_THAT(StatusJson(response, kNoOperations),
+              HasSubstr(",\"parents\":[{\"cluster_id\":\"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd"
+                        "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\",\"last_slot\":\"5\","
+                        "\"last_position\":\"12\"},"));
 }
 
 // JSON escapes in its own way.

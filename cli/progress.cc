@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "cli/fields.h"
 #include "cli/output.h"
 
@@ -28,6 +32,18 @@ const v1::Operation::Progress* Slowest(const v1::Operation& operation) {
     if (slowest == nullptr || rank(progress) < rank(*slowest)) slowest = &progress;
   }
   return slowest;
+}
+
+// The cause without its counts ("3 of 10"), which are others in each answer.
+std::string WithoutCounts(const std::string& cause) {
+  std::vector<std::string> words = absl::StrSplit(cause, ' ');
+  for (size_t i = 1; i + 1 < words.size(); ++i) {
+    uint64_t number = 0;
+    if (words[i] == "of" && absl::SimpleAtoi(words[i - 1], &number)) {
+      words[i - 1] = words[i + 1] = "";
+    }
+  }
+  return absl::StrJoin(words, " ");
 }
 
 uint64_t Missing(const v1::Operation::Progress& progress) {
@@ -81,7 +97,7 @@ std::string Progress::Next(const v1::Operation& operation, absl::Time now) {
     return absl::StrCat("\r\x1b[K", line.substr(0, columns_ - 1));
   }
   const v1::Operation::Progress* slowest = Slowest(operation);
-  std::string about = absl::StrCat(PhaseOf(operation), " ", operation.cause());
+  std::string about = absl::StrCat(PhaseOf(operation), " ", WithoutCounts(operation.cause()));
   if (slowest != nullptr) {
     absl::StrAppend(&about, " ", slowest->address(), " ", slowest->is_reachable(), " ",
                     Percent(*slowest) / kLineStep);

@@ -57,6 +57,22 @@ TEST(ProgressTest, ALineIsWrittenForEachTenthAndForWhatElseIsNew) {
   EXPECT_EQ(progress.End(), "");
 }
 
+// How long it keeps up already is no news, round after round; what it waits for is.
+TEST(ProgressTest, ACountThatGoesOnIsWrittenOnce) {
+  Progress progress(0);
+  v1::Operation operation = Learning(100, 100);
+  operation.set_cause("what it adds has kept up for 0 of 10 rounds of heartbeats");
+  EXPECT_THAT(progress.Next(operation, kStart), HasSubstr("kept up for 0 of 10 rounds"));
+  operation.set_cause("what it adds has kept up for 1 of 10 rounds of heartbeats");
+  EXPECT_EQ(progress.Next(operation, kStart), "");
+  operation.set_cause("member 4 (a:1) is behind, at slot 20 of 100");
+  EXPECT_THAT(progress.Next(operation, kStart), HasSubstr("member 4 (a:1) is behind"));
+  operation.set_cause("member 4 (a:1) is behind, at slot 30 of 105");
+  EXPECT_EQ(progress.Next(operation, kStart), "");
+  operation.set_cause("member 5 (a:2) is behind, at slot 30 of 105");
+  EXPECT_THAT(progress.Next(operation, kStart), HasSubstr("member 5 (a:2) is behind"));
+}
+
 TEST(ProgressTest, TheRateTellsHowLongItStillTakes) {
   Progress progress(0);
   EXPECT_THAT(progress.Next(Learning(0, 100), kStart), Not(HasSubstr("left")));

@@ -393,6 +393,8 @@ void EventLoop::PublishOperations() {
                             .round = operations.running() == nullptr ? 0 : replica_->round()};
   if (told != operations_told_) {
     operations_told_ = told;
+    const std::string news = phases_.Next(operations, told.version, told.leads);
+    if (!news.empty()) LOG(INFO) << news;
     auto response = std::make_shared<const v1::OperationsResponse>(
         membership_.Describe(*replica_, *sequencer_));
     world_.published->Update(

@@ -18,6 +18,7 @@
 #include "server/append_queue.h"
 #include "server/inbox.h"
 #include "server/membership.h"
+#include "server/phase_log.h"
 #include "server/published.h"
 #include "server/read_queue.h"
 #include "server/round_trips.h"
@@ -135,6 +136,7 @@ class EventLoop {
     friend bool operator==(const OperationsTold&, const OperationsTold&) = default;
   };
   std::optional<OperationsTold> operations_told_;
+  PhaseLog phases_;
   std::optional<std::pair<paxos::Ballot, uint64_t>> terms_told_;  // And the configuration.
   bool stop_ = false;
 };

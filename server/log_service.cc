@@ -44,11 +44,17 @@ class Refusal : public Reactor {
   void OnDone() override { delete this; }
 };
 
+// Answers with a position name the cluster. What the leader answered to a request that was passed
+// on does so already.
 template <typename Response>
-std::function<void(const absl::StatusOr<Response>&)> FinishWith(grpc::ServerUnaryReactor* reactor,
+std::function<void(const absl::StatusOr<Response>&)> FinishWith(const Node* node,
+                                                                grpc::ServerUnaryReactor* reactor,
                                                                 Response* response) {
-  return [reactor, response](const absl::StatusOr<Response>& answer) {
-    if (answer.ok()) *response = *answer;
+  return [node, reactor, response](const absl::StatusOr<Response>& answer) {
+    if (answer.ok()) {
+      *response = *answer;
+      if (response->cluster_id().empty()) response->set_cluster_id(node->cluster_id());
+    }
     reactor->Finish(ToGrpc(answer.status()));
   };
 }
@@ -130,7 +136,7 @@ grpc::ServerUnaryReactor* LogService::Append(grpc::CallbackServerContext* contex
       Call::Options{.deadline = deadline,
                     .is_forwarded = IsForwarded(*context),
                     .is_repeatable = !request->producer().empty() && request->sequence() != 0},
-      FinishWith(reactor, response));
+      FinishWith(node_, reactor, response));
   call->Start();
   return reactor;
 }
@@ -157,7 +163,7 @@ grpc::ServerUnaryReactor* LogService::OpenProducer(grpc::CallbackServerContext* 
       Call::Options{.deadline = deadline,
                     .is_forwarded = IsForwarded(*context),
                     .is_repeatable = true},  // Its nonce brings the same answer again.
-      FinishWith(reactor, response));
+      FinishWith(node_, reactor, response));
   call->Start();
   return reactor;
 }

@@ -119,6 +119,7 @@ TEST_F(LogServiceTest, AnyReplicaTakesAnAppend) {
     const auto response = Append(i, "entry " + std::to_string(i));
     ASSERT_EQ(response.status(), absl::OkStatus());
     EXPECT_EQ(response->first_position(), i + 1);
+    EXPECT_EQ(response->cluster_id(), cluster_->node(i).cluster_id());
   }
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(Read(i, v1::ReadRequest()).value(),
@@ -155,6 +156,7 @@ TEST_F(LogServiceTest, AnswersWithPositionsNameTheCluster) {
       EXPECT_EQ(response.cluster_id(), expected);
     }
   }
+  EXPECT_EQ(Append(0, "d")->cluster_id(), id);
   const auto context = Context();
   v1::EndResponse end;
   ASSERT_TRUE(stub(0).End(context.get(), v1::EndRequest(), &end).ok());
@@ -249,6 +251,7 @@ TEST_F(LogServiceTest, OpenProducerAtAFollowerIsPassedOn) {
   ASSERT_TRUE(stub(Follower()).OpenProducer(context.get(), request, &response).ok());
   EXPECT_EQ(response.epoch(), 1u);
   EXPECT_EQ(response.next_sequence(), 1u);
+  EXPECT_EQ(response.cluster_id(), cluster_->node(0).cluster_id());
 }
 
 // Streams of appends, at the leader and through a follower: order kept, one answer per request.

@@ -93,6 +93,11 @@ TEST_F(RecoverTest, TheOneThatIsLeftGoesOnAndTheOthersNeverComeBack) {
   ASSERT_EQ(Leader(), kLeft);
   EXPECT_NE(ClusterId(kLeft), cluster_id_);
   const std::string endpoints = "--endpoints=" + cluster_->endpoint(kLeft);
+  const Finished status = cluster_->Distlog({endpoints, "status"});
+  EXPECT_NE(status.out.find(absl::StrCat("recovered from cluster ", cluster_id_.substr(0, 16),
+                                         ": positions through 300 are the same there")),
+            std::string::npos)
+      << status.out;
   Finished read = cluster_->Distlog({endpoints, "read", "--raw"});
   EXPECT_EQ(read.status, 0) << read.err;
   EXPECT_EQ(read.out, lines);
