@@ -312,7 +312,12 @@ std::optional<std::string> OperationTable::Follow(Slot slot, const Configuration
     const ReplicaId id = next.SeatOf(UuidFromBytes(member.uuid()));
     if (id != paxos::kNoReplica) operation->added.insert(id);
   }
-  if (operation->phase != Phase::kCancelling) {
+  if (operation->phase == Phase::kCancelling) {
+    const Seats rest = WithoutAdded(*operation, next);
+    const bool can_be =
+        std::any_of(rest.begin(), rest.end(), [](const auto& each) { return each.second.voter; });
+    if (!can_be) Enter(Phase::kFailed, operation);
+  } else {
     if (seats == GoalSeats(*operation)) {
       Enter(Phase::kSettling, operation);
     } else if (operation->phase == Phase::kSettling || !CanBe(operation->begun, next)) {
