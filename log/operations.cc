@@ -262,15 +262,23 @@ void Operations::OnConfiguration(const paxos::Configuration& in_force) {
     const auto& added = operation->added();
     if (std::find(added.begin(), added.end(), id) == added.end()) operation->add_added(id);
   }
-  if (PhaseOf(*operation) == OperationPhase::kCancelling) return;
-  if (IsGoalInForce(*operation, in_force)) {
-    Enter(OperationPhase::kSettling, operation);
-  } else if (PhaseOf(*operation) == OperationPhase::kSettling ||
-             !CanFollow(GoalOf(*operation, in_force), in_force)) {
-    operation->set_reason(absl::StrCat("configuration version ", in_force.version,
-                                       " took effect, which is none of its own"));
-    Enter(OperationPhase::kFailed, operation);
+  bool can_go_on = false;
+  switch (PhaseOf(*operation)) {
+    case OperationPhase::kCancelling:
+      can_go_on = !HasAdded(*operation, in_force) ||
+                  CanFollow(WithoutAdded(*operation, in_force), in_force);
+      break;
+    case OperationPhase::kSettling:
+      can_go_on = IsGoalInForce(*operation, in_force);
+      break;
+    default:
+      if (IsGoalInForce(*operation, in_force)) Enter(OperationPhase::kSettling, operation);
+      can_go_on = CanFollow(GoalOf(*operation, in_force), in_force);
   }
+  if (can_go_on) return;
+  operation->set_reason(absl::StrCat("configuration version ", in_force.version,
+                                     " took effect, which is none of its own"));
+  Enter(OperationPhase::kFailed, operation);
 }
 
 void Operations::Enter(OperationPhase phase, v1::OperationState* operation) {

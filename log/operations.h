@@ -55,7 +55,8 @@ struct OperationResult {
 // An operation begins in kLearning or kChanging. It is kSettling from the slot on where a
 // configuration takes effect that has its goal's members, and the leader advances it to kDone.
 // Cancelled before that, it is kCancelling as long as something that it added is in force. It has
-// failed when a configuration takes effect that its goal cannot follow.
+// failed when a configuration takes effect that its goal cannot follow; or, cancelled, when none
+// can that is without what it added.
 //
 // Not thread-safe.
 class Operations {

@@ -249,6 +249,25 @@ TEST_F(OperationsTest, ItFailsWhenAConfigurationTakesEffectThatItsGoalCannotFoll
   EXPECT_EQ(Begin(To({{4, 50}, {0, 60}})).id, 2u);
 }
 
+// Without this it would run for ever, and no other could begin.
+TEST_F(OperationsTest, ACancelledOneFailsWhenOnlyWhatItAddedIsLeftToVote) {
+  Begin(To({k1, k2, k3, kNew4}, true));
+  PutInForce(WithLearners(last(), in_force_));
+  Cancel(1);
+  PutInForce({.version = 7,
+              .members = {{paxos::ReplicaId{3}, Disk(3), Address(3), true},
+                          {paxos::ReplicaId{4}, Disk(4), Address(4), true}},
+              .next_replica_id = 5,
+              .feature_level = 1});
+  EXPECT_EQ(PhaseOf(last()), kCancelling) << "3 can go on alone";
+  PutInForce({.version = 8,
+              .members = {{paxos::ReplicaId{4}, Disk(4), Address(4), true}},
+              .next_replica_id = 5,
+              .feature_level = 1});
+  EXPECT_EQ(PhaseOf(last()), kFailed);
+  EXPECT_NE(last().reason(), "");
+}
+
 TEST_F(OperationsTest, TheNewestFinishedOnesAreKept) {
   for (uint64_t id = 1; id <= Operations::kFinishedKept + 20; ++id) {
     ASSERT_EQ(Begin(To({k1, k2})).id, id);

@@ -111,7 +111,14 @@ namespace distlog::paxos {
   X(kDuplicateGetsNewPosition, "duplicate_gets_new_position",                                    \
     "a repeat is answered with the end of the log")                                              \
   X(kRefusalNotRemembered, "refusal_not_remembered",                                             \
-    "a refused precondition does not consume the producer's sequence")
+    "a refused precondition does not consume the producer's sequence")                           \
+  /* The changes of members. */                                                                  \
+  X(kCancelRacesConfiguration, "cancel_races_configuration",                                     \
+    "a configuration is proposed while another value of its operation is under way")             \
+  X(kOperationForgotten, "operation_forgotten_by_next_leader",                                   \
+    "a leader carries on only what was begun in its own term")                                   \
+  X(kAdvanceBeforeSettled, "advance_before_settled",                                             \
+    "an operation is called done as soon as its goal is in force")
 
 enum class Break {
   kNone,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "paxos/break.h"
 #include "server/operation_text.h"
 #include "server/request.h"
 #include "wire/status.h"
@@ -62,10 +63,22 @@ v1::Command Advance(uint64_t id, OperationPhase phase, const std::string& reason
   return command;
 }
 
+// The operation that is to be carried on, whoever led when it was begun; null if none is running.
+const v1::OperationState* Running(const Sequencer& sequencer) {
+  const v1::OperationState* running = sequencer.operations().running();
+  if (running != nullptr && paxos::IsBroken(paxos::Break::kOperationForgotten) &&
+      running->begun_slot() < sequencer.terms().back().first_slot()) {
+    return nullptr;
+  }
+  return running;
+}
+
 // Whether the running operation has come to its end, so that the next one may begin.
 std::optional<v1::Command> NextEnd(const paxos::Replica& replica, const Sequencer& sequencer) {
-  const v1::OperationState* running = sequencer.operations().running();
-  if (running == nullptr || !replica.is_settled()) return std::nullopt;
+  const v1::OperationState* running = Running(sequencer);
+  const bool is_settled =
+      replica.is_settled() || paxos::IsBroken(paxos::Break::kAdvanceBeforeSettled);
+  if (running == nullptr || !is_settled) return std::nullopt;
   if (PhaseOf(*running) == OperationPhase::kSettling) {
     return Advance(running->id(), OperationPhase::kDone, "");
   }
@@ -79,7 +92,7 @@ std::optional<v1::Command> NextEnd(const paxos::Replica& replica, const Sequence
 }  // namespace
 
 std::optional<paxos::Configuration> NextConfiguration(const Sequencer& sequencer) {
-  const v1::OperationState* running = sequencer.operations().running();
+  const v1::OperationState* running = Running(sequencer);
   if (running == nullptr) return std::nullopt;
   const paxos::Configuration& in_force = sequencer.configuration();
   switch (PhaseOf(*running)) {
@@ -227,7 +240,7 @@ std::optional<v1::Command> Membership::NextCommand(const paxos::Replica& replica
     }
     return command;
   }
-  const v1::OperationState* running = sequencer.operations().running();
+  const v1::OperationState* running = Running(sequencer);
   if (running != nullptr && PhaseOf(*running) == OperationPhase::kLearning &&
       keeping_up_.rounds >= kKeepUpRounds) {
     return Advance(running->id(), OperationPhase::kChanging, "");
@@ -245,13 +258,17 @@ std::optional<paxos::Value> Membership::Next(const paxos::Replica& replica,
   CountRound(replica, sequencer);
   // A value of an earlier ballot is known chosen by now, or never will be: what Phase 1 saw
   // accepted is chosen, and what it did not see cannot be.
-  if (under_way_.has_value() && under_way_->ballot == replica.claimed()) return std::nullopt;
+  const bool is_under_way = under_way_.has_value() && under_way_->ballot == replica.claimed();
+  if (is_under_way && !paxos::IsBroken(paxos::Break::kCancelRacesConfiguration)) {
+    return std::nullopt;
+  }
   under_way_.reset();
   if (sequencer.applied_through() != replica.chosen_through()) return std::nullopt;
   if (!replica.CanPropose(kMaxCommandBytes)) return std::nullopt;
 
   std::optional<Request> request;
-  std::optional<v1::Command> command = NextCommand(replica, sequencer, &request, answers);
+  std::optional<v1::Command> command =
+      is_under_way ? std::nullopt : NextCommand(replica, sequencer, &request, answers);
   std::optional<paxos::Value> value;
   if (command.has_value()) {
     *command->mutable_origin() = making.origin;

@@ -299,6 +299,7 @@ void Checker::Applied(ReplicaId replica, const Value& value, const distlog::Appl
   } else {
     wrong = positions_.Apply(value, applied);
     positions_.SetDigest(digest);
+    if (auto change = CheckChange(value, applied); !wrong.has_value()) wrong = std::move(change);
   }
   if (wrong.has_value()) Fail(replica, Text("slot ", slot, ": ", *wrong));
 }
@@ -339,6 +340,7 @@ void Checker::Stands(ReplicaId replica, const Ballot& promised, Slot chosen_thro
 
 void Checker::Proposed(ReplicaId replica, Ticket ticket, const Value& value) {
   tickets_[{replica, ticket}].proposal = decisions_.Identify(value);
+  CheckProposedEnd(replica, value);
 }
 
 void Checker::ReadNoted(ReplicaId replica, Ticket ticket) {

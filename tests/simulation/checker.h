@@ -13,11 +13,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "log/operations.h"
 #include "log/sequencer.h"
 #include "paxos/message.h"
 #include "paxos/record.h"
 #include "paxos/step.h"
 #include "tests/simulation/checker_decisions.h"
+#include "tests/simulation/checker_operations.h"
 #include "tests/simulation/checker_positions.h"
 #include "tests/simulation/checker_reads.h"
 
@@ -55,6 +58,8 @@ class Checker {
   // one.
   void Applied(paxos::ReplicaId replica, const paxos::Value& value, const distlog::Applied& applied,
                uint64_t digest);
+  // It has applied everything through this slot, and has this table of operations.
+  void Operates(paxos::ReplicaId replica, paxos::Slot through, const Operations& table);
   // What the replica says of itself after a Step.
   void Stands(paxos::ReplicaId replica, const paxos::Ballot& promised, paxos::Slot chosen_through,
               paxos::Slot stored_through, paxos::Slot durable_mark);
@@ -78,8 +83,23 @@ class Checker {
   // A client was told about something that this slot, or one below, holds.
   void Answered(paxos::Slot slot) { reads_.NoteAnswered(slot); }
 
+  // ---- Operators (OperationTable). ----
+
+  void AskedFor(const paxos::Configuration& next) { operations_.AskedFor(next); }
+  void BeginAsked(uint64_t nonce) { operations_.BeginAsked(nonce); }
+  void BeginAnswered(uint64_t nonce, const absl::StatusOr<uint64_t>& answer);
+  void CancelAsked(uint64_t id) { operations_.CancelAsked(id); }
+  void CancelAnswered(uint64_t id, const absl::StatusOr<uint64_t>& answer);
+  // To be asked when all is quiet.
+  void CheckRefusals();
+
   // ---- What is true. ----
 
+  const OperationTable& operations() const { return operations_; }
+  // Whether a command was proposed, at any ballot, in a slot that nobody has applied.
+  bool HasPendingCommand() const {
+    return decisions_.newest_command() > positions_.applied_through();
+  }
   paxos::Slot chosen_through() const { return decisions_.chosen_through(); }
   const Decisions& decisions() const { return decisions_; }
   // The newest configuration that somebody rightly said is settled.
@@ -143,6 +163,9 @@ class Checker {
   // whole prefix through its slot as chosen.
   bool IsSettled(uint64_t version);
   void CheckSettled(paxos::ReplicaId replica, uint64_t version, const char* where);
+  void CheckProposedEnd(paxos::ReplicaId replica, const paxos::Value& value);
+  std::optional<std::string> CheckChange(const paxos::Value& value,
+                                         const distlog::Applied& applied);
 
   // ---- What leaves (checker_messages.cc). ----
   void NoteUse(paxos::ReplicaId replica, const paxos::Ballot& ballot);
@@ -175,6 +198,7 @@ class Checker {
   std::map<paxos::ReplicaId, Member> members_;
   Decisions decisions_;
   Positions positions_;
+  OperationTable operations_;
   Reads reads_;
 
   std::map<paxos::Ballot, uint64_t> used_in_run_;

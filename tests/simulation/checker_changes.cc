@@ -51,6 +51,49 @@ void Checker::CheckSettled(ReplicaId replica, uint64_t version, const char* wher
                      "its voters would recover its slot as chosen"));
 }
 
+// Leavers may go as soon as an operation is called done.
+void Checker::CheckProposedEnd(ReplicaId replica, const paxos::Value& value) {
+  v1::Command command;
+  if (value.kind != paxos::Value::Kind::kCommand || !command.ParseFromString(*value.payload) ||
+      !command.has_advance_operation()) {
+    return;
+  }
+  const auto phase = static_cast<OperationPhase>(command.advance_operation().phase());
+  if (phase < OperationPhase::kDone) return;
+  CheckSettled(replica, member(replica).seen_version, "who ends an operation");
+}
+
+std::optional<std::string> Checker::CheckChange(const paxos::Value& value,
+                                                const distlog::Applied& applied) {
+  const paxos::Configuration& in_force = decisions_.ElectorateOf(applied.slot).configuration;
+  if (value.kind == paxos::Value::Kind::kConfiguration) {
+    const Decisions::Electorate& next = decisions_.ElectorateOf(applied.slot + 1);
+    if (next.after != applied.slot) return std::nullopt;
+    return operations_.Follow(applied.slot, in_force, next.configuration);
+  }
+  v1::Command command;
+  if (value.kind != paxos::Value::Kind::kCommand || !command.ParseFromString(*value.payload)) {
+    return std::nullopt;
+  }
+  return operations_.Apply(command, in_force, applied);
+}
+
+void Checker::Operates(ReplicaId replica, Slot through, const Operations& table) {
+  if (auto wrong = operations_.Compare(through, table)) Fail(replica, *wrong);
+}
+
+void Checker::BeginAnswered(uint64_t nonce, const absl::StatusOr<uint64_t>& answer) {
+  if (auto wrong = operations_.BeginAnswered(nonce, answer)) fail_(*wrong);
+}
+
+void Checker::CancelAnswered(uint64_t id, const absl::StatusOr<uint64_t>& answer) {
+  if (auto wrong = operations_.CancelAnswered(id, answer)) fail_(*wrong);
+}
+
+void Checker::CheckRefusals() {
+  if (auto wrong = operations_.CheckRefusals()) fail_(*wrong);
+}
+
 void Checker::Destroyed(ReplicaId replica) {
   Member& self = member(replica);
   self.durable = self.written = Image();

@@ -121,6 +121,7 @@ void Decisions::NoteProposal(ReplicaId replica, Slot slot, const Ballot& ballot,
   }
   const bool is_configuration = value.kind == Value::Kind::kConfiguration;
   CheckBarrier(replica, slot, ballot, is_configuration);
+  if (value.kind == Value::Kind::kCommand) newest_command_ = std::max(newest_command_, slot);
   if (id == 0 || is_configuration) return;
   const auto [where, first] = slot_of_.emplace(id, slot);
   if (where->second != slot) {

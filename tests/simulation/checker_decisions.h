@@ -86,6 +86,8 @@ class Decisions {
   paxos::Slot BarrierOf(const paxos::Ballot& ballot) const;
   // Whether some configuration was proposed, at any ballot, in a slot that is not chosen.
   bool HasPendingConfiguration() const;
+  // The last slot in which a command was proposed; 0: none.
+  paxos::Slot newest_command() const { return newest_command_; }
   // How many chosen configurations had no effect (B2).
   uint64_t without_effect() const { return without_effect_; }
 
@@ -107,6 +109,7 @@ class Decisions {
   std::vector<SlotHistory> slots_;
   paxos::Slot chosen_through_ = 0;
   std::vector<Electorate> electorates_;
+  paxos::Slot newest_command_ = 0;
   uint64_t without_effect_ = 0;
 
   std::vector<paxos::Value> values_;

@@ -17,10 +17,14 @@ std::optional<std::string> Positions::Apply(const Value& value, const Applied& a
                                                   : "it is applied, but its bytes are no batch";
   } else if (value.kind == Value::Kind::kCommand) {
     v1::Command command;
-    wrong = command.ParseFromString(*value.payload) ? CheckOpening(command, applied)
-                                                    : "it is applied, but its bytes are no command";
+    if (!command.ParseFromString(*value.payload)) {
+      wrong = "it is applied, but its bytes are no command";
+    } else if (command.has_open_producer()) {
+      wrong = CheckOpening(command, applied);
+    }  // Of the others: OperationTable.
   }
-  slots_.push_back({0, last + 1, log_.size() - last, applied.appends, applied.opened});
+  slots_.push_back({0, last + 1, log_.size() - last, applied.appends, applied.opened,
+                    applied.operation, applied.begins_term});
   if (wrong.has_value()) return wrong;
   if (applied.entries != log_.size() - last) {
     return Text("it says ", applied.entries, " entries and appends ", log_.size() - last);
@@ -35,7 +39,8 @@ std::optional<std::string> Positions::Compare(const Applied& applied, uint64_t d
   const AppliedSlot& known = slots_[applied.slot - 1];
   if (known.digest == digest && known.entries == applied.entries &&
       (applied.entries == 0 || known.first_position == applied.first_position) &&
-      known.appends == applied.appends && known.opened == applied.opened) {
+      known.appends == applied.appends && known.opened == applied.opened &&
+      known.operation == applied.operation && known.begins_term == applied.begins_term) {
     return std::nullopt;
   }
   return "applying it has another result than elsewhere";

@@ -53,6 +53,8 @@ class Positions {
     uint64_t entries = 0;
     std::vector<AppliedAppend> appends;
     std::optional<OpenProducerResult> opened;
+    std::optional<OperationResult> operation;
+    bool begins_term = false;
   };
 
   Decided Decide(const v1::AppendRecord& append);

@@ -117,6 +117,25 @@ struct Counters {
   uint64_t power_cuts_of_the_new = 0;  // Of all voters, as a change is settled.
   uint64_t runs_with_changes = 0;
 
+  // ---- Operations. ----
+  uint64_t terms_begun = 0;
+  uint64_t operations_asked = 0;  // Of a host, to begin one.
+  uint64_t operations_begun = 0;
+  uint64_t operations_done = 0;
+  uint64_t operations_cancelled = 0;
+  uint64_t operations_failed = 0;    // By a configuration that was asked for directly.
+  uint64_t operations_repeated = 0;  // A copy of the request was answered as the first one.
+  uint64_t operations_refused_busy = 0;
+  uint64_t operations_refused_version = 0;
+  uint64_t operations_refused_goal = 0;
+  uint64_t cancels_refused_late = 0;   // Its goal was in force, or it had finished.
+  uint64_t operations_carried_on = 0;  // To an end, under another leader than at first.
+  uint64_t leaders_lost_learning = 0;  // Another one took over while one was in this phase.
+  uint64_t leaders_lost_changing = 0;
+  uint64_t leaders_lost_settling = 0;
+  uint64_t leaders_lost_cancelling = 0;
+  uint64_t runs_with_operations = 0;
+
   // ---- Runs. ----
   uint64_t runs = 0;
   uint64_t runs_on_the_store = 0;

@@ -75,6 +75,7 @@ void Host::Start() {
   for (const AppliedAgain& each : again) {
     checker_->Applied(id(), each.value, each.applied, each.digest);
   }
+  checker_->Operates(id(), log->sequencer.applied_through(), log->sequencer.operations());
   elections_->Started(id());
   coverage_->Started(id(), state.chosen_through);
   if (world_->violation.has_value()) return;
@@ -228,6 +229,7 @@ void Host::Run() {
   if (!Act(std::move(effects))) return;
   // After Act: what was just applied made room.
   Effects proposed;
+  CarryOnOperation(&proposed);
   Propose(&proposed);
   ProposeChanges(&proposed);
   if (!Act(std::move(proposed)) || !Expire()) return;
@@ -328,6 +330,17 @@ void Host::StartReads(Effects* all) {
   Step(paxos::Read{ticket}, all);
 }
 
+AppendQueue::Making Host::NextMaking() const {
+  AppendQueue::Making making;
+  making.origin.set_replica(static_cast<uint64_t>(id()));
+  making.origin.set_start_nonce(process_->start_nonce);
+  making.origin.set_sequence(process_->last_ticket + 1);
+  making.timestamp_ms = (Local() + options_.clock.wall_ahead) / std::chrono::milliseconds(1);
+  making.cluster_time_ms = std::max<uint64_t>(process_->sequencer.cluster_time_ms(),
+                                              Local() / std::chrono::milliseconds(1));
+  return making;
+}
+
 void Host::Propose(Effects* all) {
   AppendQueue& appends = process_->appends;
   if (!appends.has_waiting()) return;
@@ -341,15 +354,8 @@ void Host::Propose(Effects* all) {
       ++world_->counters.window_full;
       return;
     }
-    AppendQueue::Making making;
-    making.origin.set_replica(static_cast<uint64_t>(id()));
-    making.origin.set_start_nonce(process_->start_nonce);
-    making.origin.set_sequence(++process_->last_ticket);
-    making.timestamp_ms = (Local() + options_.clock.wall_ahead) / std::chrono::milliseconds(1);
-    making.cluster_time_ms = std::max<uint64_t>(process_->sequencer.cluster_time_ms(),
-                                                Local() / std::chrono::milliseconds(1));
-    const paxos::Value value = appends.TakeNext(making);
-    const Ticket ticket{process_->last_ticket};
+    const paxos::Value value = appends.TakeNext(NextMaking());
+    const Ticket ticket{++process_->last_ticket};
     checker_->Proposed(id(), ticket, value);
     Step(paxos::Propose{ticket, value}, all);
     if (world_->violation.has_value()) return;
@@ -359,6 +365,7 @@ void Host::Propose(Effects* all) {
 bool Host::Expire() {
   const AppendQueue::Clock::time_point now(Local());
   process_->appends.Expire(now, &process_->answers);
+  process_->membership.Expire(now, &process_->answers);
   const std::vector<Ticket> cancelled = process_->reads.Expire(now, &process_->answers);
   if (cancelled.empty()) return true;
   Effects effects;

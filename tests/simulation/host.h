@@ -21,6 +21,7 @@
 #include "paxos/step.h"
 #include "server/admission.h"
 #include "server/append_queue.h"
+#include "server/membership.h"
 #include "server/node.h"
 #include "server/read_queue.h"
 #include "tests/simulation/checker.h"
@@ -66,6 +67,8 @@ class Host {
     std::function<void()> crash;
     // It knows this configuration, in force, to be settled. At most once in a run for each.
     std::function<void(const paxos::Configuration&)> settled = [](const paxos::Configuration&) {};
+    // It is about to propose this one for an operation, which may name machines that are new.
+    std::function<void(const paxos::Configuration&)> proposes = [](const paxos::Configuration&) {};
     // A request to the process at `address`, which may never come back.
     std::function<void(const std::string& address, const v1::AppendRequest& request,
                        AppendCallback done)>
@@ -84,6 +87,8 @@ class Host {
 
   paxos::ReplicaId id() const { return options_.protocol.self; }
   const std::string& address() const { return options_.address; }
+  // A machine gets its id when a configuration names it; two may have named different machines so.
+  void set_address(const std::string& address) { options_.address = address; }
   bool is_up() const { return process_ != nullptr; }
   bool has_started() const { return run_ > 0; }
   bool is_destroyed() const { return is_destroyed_; }
@@ -115,8 +120,13 @@ class Host {
   void Post(paxos::Event event);
   // An operator asks it to propose this configuration.
   void Reconfigure(const paxos::Configuration& next);
-  // Whether it was asked for one that it has not looked at yet, as while it is paused.
-  bool has_changes_waiting() const { return process_ != nullptr && !process_->changes.empty(); }
+  // ... or to begin or cancel an operation, which it carries on if it leads.
+  void Operate(Membership::Request request, Time give_up_after);
+  // Whether it was asked for something that it has not looked at yet, as while it is paused.
+  bool has_changes_waiting() const {
+    return process_ != nullptr &&
+           (!process_->changes.empty() || process_->membership.has_waiting());
+  }
   // A client's request. `passed_on`: another replica sent it, so that it is tried here, once.
   void Append(v1::AppendRequest request, Time give_up_after, bool passed_on, AppendCallback done);
   void OpenProducer(const v1::OpenProducerRequest& request, Time give_up_after, OpenCallback done);
@@ -137,6 +147,7 @@ class Host {
     Admission admission;
     AppendQueue appends;
     ReadQueue reads;
+    Membership membership;
     Node::Bounds readable;  // What a local read sees.
     Answers answers;
     uint64_t start_nonce = 0;
@@ -170,7 +181,9 @@ class Host {
   bool StepTick(Time local, paxos::Effects* all);
   void Step(const paxos::Event& event, paxos::Effects* all);
   void StartReads(paxos::Effects* all);
+  AppendQueue::Making NextMaking() const;
   void Propose(paxos::Effects* all);
+  void CarryOnOperation(paxos::Effects* all);
   void ProposeChanges(paxos::Effects* all);
   void CountRefusal(paxos::Replica::Reconfiguration verdict);
   void TellWatchers(const paxos::Event& event, const paxos::Effects& effects);

@@ -1,5 +1,6 @@
 // What a process does about the changes of configuration that operators ask it for.
 
+#include <optional>
 #include <utility>
 
 #include "tests/simulation/host.h"
@@ -16,6 +17,33 @@ void Host::Reconfigure(const paxos::Configuration& next) {
   Wake();
 }
 
+void Host::Operate(Membership::Request request, Time give_up_after) {
+  if (process_ == nullptr) return;
+  request.deadline = Deadline(give_up_after);
+  process_->membership.Add(std::move(request), &process_->answers);
+  Wake();
+}
+
+// Before the appends that wait: it is little, and rare.
+void Host::CarryOnOperation(Effects* all) {
+  Membership& membership = process_->membership;
+  if (!process_->replica.claimed().has_value() && membership.has_waiting()) {
+    membership.FailWaiting(NotLeading(), &process_->answers);
+  }
+  const std::optional<paxos::Value> value =
+      membership.Next(process_->replica, process_->sequencer, NextMaking(), &process_->answers);
+  if (!value.has_value()) return;
+  if (value->kind == paxos::Value::Kind::kConfiguration) {
+    if (world_->trace.on()) {
+      Trace("carries on with configuration " + std::to_string(value->configuration->version));
+    }
+    callbacks_.proposes(*value->configuration);
+  }
+  const Ticket ticket{++process_->last_ticket};
+  checker_->Proposed(id(), ticket, *value);
+  Step(paxos::Propose{ticket, *value}, all);
+}
+
 // The core itself refuses those that it must not propose.
 void Host::ProposeChanges(Effects* all) {
   for (const paxos::Configuration& next : std::exchange(process_->changes, {})) {
@@ -23,6 +51,7 @@ void Host::ProposeChanges(Effects* all) {
     const Ticket ticket{++process_->last_ticket};
     const paxos::Value value = MakeValue(next);
     checker_->Proposed(id(), ticket, value);
+    checker_->AskedFor(next);
     process_->changes_under_way.insert(ticket);
     if (world_->trace.on()) Trace("asked for configuration " + std::to_string(next.version));
     Step(paxos::Propose{ticket, value}, all);

@@ -50,14 +50,17 @@ bool Host::ActOn(size_t index, const Effects& effects) {
     for (const AcceptedValue& chosen : effects.chosen) Apply(chosen);
   } else if (index -= effects.chosen.empty() ? 0 : 1; index < effects.outcomes.size()) {
     const Outcome& outcome = effects.outcomes[index];
+    const auto sequence = static_cast<uint64_t>(outcome.ticket);
     if (process_->changes_under_way.erase(outcome.ticket) > 0) {
       // The operator looks at what is in force, not at answers.
+    } else if (outcome.result == Outcome::Result::kChosen) {
+      process_->membership.OnChosen(sequence);  // Applying it has the answer.
     } else if (outcome.result == Outcome::Result::kReadable) {
       process_->reads.OnReadable(outcome.ticket, outcome.slot, &process_->answers);
-    } else if (outcome.result == Outcome::Result::kNotChosen) {
-      process_->appends.OnNotChosen(static_cast<uint64_t>(outcome.ticket), NotLeading(),
-                                    &process_->answers);
-    }  // What is chosen is answered when it is applied.
+    } else {
+      process_->membership.OnNotChosen(sequence, NotLeading(), &process_->answers);
+      process_->appends.OnNotChosen(sequence, NotLeading(), &process_->answers);
+    }
   } else {
     Supply(effects.supply[index - effects.outcomes.size()]);
   }
@@ -155,6 +158,9 @@ void Host::Apply(const AcceptedValue& chosen) {
     return;
   }
   checker_->Applied(id(), chosen.value, *applied, process_->sequencer.digest());
+  if (applied->operation.has_value() || chosen.value.kind == paxos::Value::Kind::kConfiguration) {
+    checker_->Operates(id(), chosen.slot, process_->sequencer.operations());
+  }
   disk_->AfterApply(*applied, process_->sequencer);
   process_->unstored.emplace_back(chosen.slot, process_->sequencer.last_position());
   if (applied->origin_start_nonce != process_->start_nonce ||
@@ -163,6 +169,7 @@ void Host::Apply(const AcceptedValue& chosen) {
   }
   process_->answers.push_back([this, slot = chosen.slot] { checker_->Answered(slot); });
   process_->appends.OnApplied(*applied, &process_->answers);
+  process_->membership.OnApplied(*applied, &process_->answers);
 }
 
 // Reads are served from the disk, as far as what is applied is there.

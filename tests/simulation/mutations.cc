@@ -33,18 +33,34 @@ const std::vector<Mutation>& AllMutations() {
         case Break::kLeaverStopsEarly:
           add(each.mistake, 100, kManyChanges);
           break;
-        // A leader cut off with a configuration of its own has to be heard of again after another
-        // one was chosen below.
-        case Break::kAnyConfigurationTakesEffect:
-          add(each.mistake, 400, kManyChanges + " replicas=5 changes=4 leader_cuts=4 loss=0.02");
+        case Break::kCancelRacesConfiguration:
+        case Break::kOperationForgotten:
+        case Break::kAdvanceBeforeSettled:
+          add(each.mistake, 100, kManyChanges + " operations=1 window_bytes=1048576");
           break;
-        // A Nack tells a leader with something to say as much: it must be idle, and the promise
-        // have been left behind by one that others do not follow.
+        // A leader has to be cut off with a configuration of its own above many slots, while
+        // clients wait for it and leave its successor with few, and to be heard of again after
+        // another one was chosen below.
+        case Break::kAnyConfigurationTakesEffect:
+          add(each.mistake, 200,
+              kManyChanges +
+                  " operations=0 liveness=0 replicas=5 learners=0 changes=6 leader_cuts=4 loss=0 "
+                  "clients=6 max_pipeline=4 max_think_ns=5000000 client_timeout_ns=3000000000 "
+                  "heartbeat_interval_ns=20000000 max_delay_ns=3000000 window=16 "
+                  "window_bytes=1048576 batch_bytes=200 inflight_requests=1000");
+          break;
+        // A Nack tells a leader with something to say as much, and a new leader has: it must be
+        // idle since then, and the promise have been left behind by one that others do not follow.
         case Break::kNoRenewalOnReport:
-          add(each.mistake, 300,
-              "has_faults=1 replicas=5 learners=0 changes=0 clients=1 max_pipeline=1 "
-              "max_think_ns=1500000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
-              "loss=0.15 leader_cuts=3 crashes=0.2 resets=2");
+          add(each.mistake, 100,
+              "has_faults=1 liveness=0 replicas=5 learners=0 changes=0 clients=1 max_pipeline=1 "
+              "max_think_ns=12000000000 heartbeat_interval_ns=20000000 max_delay_ns=3000000 "
+              "loss=0 pauses=2 leader_cuts=0 link_cuts=0 partitions=0 resets=0 crashes=0 "
+              "crashes_of_all=0");
+          break;
+        // Rare: most gaps are filled by what clients say next.
+        case Break::kGapsLeftOpen:
+          add(each.mistake, 800);
           break;
         // A leader has to lose the lead with a read under way, and to have it back before that
         // read's time is over.

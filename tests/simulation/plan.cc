@@ -79,6 +79,10 @@ void AddChanges(Random* random, Plan* plan) {
   plan->change_destroys = random->Chance(0.8) ? 0.7 : 0;
   plan->change_power_cuts = random->Chance(0.5) ? 0.3 : 0;
   if (plan->healing != Plan::Healing::kQuorumOnly) plan->healing = Plan::Healing::kAll;
+  const uint64_t way = random->Below(3);
+  plan->operations = way == 0 ? 0 : way == 1 ? 1 : 0.5;
+  // A command is given room for its largest size, whatever it is.
+  if (plan->operations > 0) plan->window_bytes = 1 << 20;
 }
 
 }  // namespace
@@ -181,6 +185,7 @@ const std::vector<PlanField>& PlanFields() {
       {"client_timeout_ns", &P::client_timeout},
       {"changes", &P::changes},
       {"spares", &P::spares},
+      {"operations", &P::operations},
       {"change_crashes", &P::change_crashes},
       {"change_destroys", &P::change_destroys},
       {"change_power_cuts", &P::change_power_cuts},
@@ -280,6 +285,9 @@ std::string ApplyTo(Plan* plan, const std::string& text) {
     return "a plan with learners heals all";
   }
   if (plan->spares > 20) return "a plan has at most 20 spare machines";
+  if (plan->operations > 0 && plan->window_bytes < 1 << 20) {
+    return "a plan with operations has a window of 1048576 bytes at least";
+  }
   if (plan->changes > 0 && plan->healing != Plan::Healing::kAll &&
       plan->healing != Plan::Healing::kQuorumOnly) {
     return "a plan with changes heals all, or a quorum";

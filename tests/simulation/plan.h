@@ -79,6 +79,8 @@ struct Plan {
   // ---- Changes of configuration. ----
   double changes = 0;   // Asked for by an operator, so many in a second.
   uint64_t spares = 0;  // Machines that may become members.
+  // A share of them is begun as operations; the others are proposed as they are.
+  double operations = 0;
   // A share of them.
   double change_crashes = 0;     // Whoever is to propose it dies soon after.
   double change_destroys = 0;    // When it is settled, who has left is destroyed ...

@@ -75,6 +75,7 @@ void Run::AddHost(const paxos::Member& member) {
   Host::Callbacks callbacks;
   callbacks.send = [this](const paxos::Envelope& envelope) { network_.Send(envelope); };
   callbacks.crash = [this, id] { Crash(host(id)); };
+  callbacks.proposes = [this](const paxos::Configuration& next) { AddHostsOf(next); };
   callbacks.settled = [this](const paxos::Configuration& settled) { OnSettled(settled); };
   callbacks.pass_on = [this, id](const std::string& address, const v1::AppendRequest& request,
                                  AppendCallback done) {
@@ -117,6 +118,7 @@ void Run::PassOn(Host* from, const std::string& address, const v1::AppendRequest
   for (const auto& each : hosts_) {
     if (each->address() == address) to = each.get();
   }
+  if (to == nullptr) return;  // It is not known yet who has that address.
   const auto way = [this](Host* a, Host* b, std::function<void()> arrive) {
     if (network_.IsCut(a->id(), b->id()) || world_.random.Chance(network_.weather().loss)) return;
     const Network::Weather& weather = network_.weather();
@@ -163,6 +165,7 @@ Result Run::Execute() {
   if (plan_.on_store) ++world_.counters.runs_on_the_store;
   if (!plan_.has_faults) ++world_.counters.runs_calm;
   if (plan_.changes > 0) ++world_.counters.runs_with_changes;
+  if (plan_.changes > 0 && plan_.operations > 0) ++world_.counters.runs_with_operations;
   for (const auto& host : hosts_) {
     world_.scheduler.After(world_.random.Between(Time(0), Time(milliseconds(100))),
                            [this, h = host.get()] { Restart(h); });
@@ -189,6 +192,7 @@ Result Run::MakeResult() {
   world_.counters.slots_chosen = checker_.chosen_through();
   world_.counters.configurations_chosen = checker_.decisions().electorates().size() - 1;
   world_.counters.configurations_without_effect = checker_.decisions().without_effect();
+  CountOperations();
   world_.counters.virtual_ms = world_.now() / milliseconds(1);
   return {.plan = plan_,
           .violation = world_.violation,
@@ -366,6 +370,7 @@ void Run::CheckEnd() {
     }
   }
   checker_.CheckDisks();
+  checker_.CheckRefusals();
   if (auto wrong = history_.Check(checker_.log())) world_.Fail(*wrong);
 }
 

@@ -71,6 +71,18 @@ class Run {
   void AddMember(bool voter, paxos::Configuration* next);
   void RemoveMember(size_t index, paxos::Configuration* next);
   void StartMachine(paxos::ReplicaId id);
+  // An operator asks somebody to begin an operation, which is at times asked for again, cancelled,
+  // or left by its leader (run_operations.cc).
+  void AskForOperation();
+  Host* WhoIsAsked();
+  void Begin(Host* host, const v1::BeginOperationCommand& begin);
+  void CancelOperation();
+  v1::BeginOperationCommand NextOperation(const paxos::Configuration& current,
+                                          paxos::ReplicaId leader);
+  void AddNewcomer(bool voter, const paxos::Configuration& current,
+                   v1::BeginOperationCommand* begin);
+  void AddHostsOf(const paxos::Configuration& configuration);
+  void CountOperations();
   // Looks at what was chosen, and starts the machines that it names.
   void WatchChanges();
   void CountChange(const Decisions::Electorate& before, const Decisions::Electorate& after);
@@ -102,6 +114,7 @@ class Run {
   std::vector<Host*> machines_;   // Of those, the ones that there are: started and not destroyed.
   uint64_t watched_version_ = 1;  // The configurations through this one are known to WatchChanges.
   uint64_t settled_version_ = 1;  // ... and to OnSettled.
+  uint64_t newcomers_ = 0;        // That operators named.
   std::vector<std::unique_ptr<Client>> clients_;
   bool healed_ = false;
   std::set<paxos::ReplicaId>

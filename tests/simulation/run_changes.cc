@@ -141,7 +141,9 @@ void Run::WatchChanges() {
   const std::vector<Decisions::Electorate>& all = checker_.decisions().electorates();
   for (; watched_version_ < all.size(); ++watched_version_) {
     CountChange(all[watched_version_ - 1], all[watched_version_]);
+    AddHostsOf(all[watched_version_].configuration);
     for (const Member& member : all[watched_version_].configuration.members) {
+      host(member.id)->set_address(member.address);
       world_.scheduler.After(world_.random.LongTail(milliseconds(1), milliseconds(300)),
                              [this, id = member.id] { StartMachine(id); });
     }
@@ -193,6 +195,8 @@ bool Run::IsChanging() const {
   // One that is proposed in the moment in which members are lost for good may need just those.
   return checker_.settled_version() < checker_.decisions().newest_version() ||
          checker_.decisions().HasPendingConfiguration() ||
+         checker_.operations().running() != nullptr ||
+         (plan_.operations > 0 && checker_.HasPendingCommand()) ||
          std::any_of(hosts_.begin(), hosts_.end(),
                      [](const auto& host) { return host->has_changes_waiting(); });
 }
@@ -202,6 +206,11 @@ void Run::CheckChangesEnd(const Host& leader) {
       !leader.replica()->is_settled()) {
     world_.Fail("configuration " + std::to_string(InForce().configuration.version) +
                 " is not settled 100 heartbeat rounds after the last fault" + State());
+  }
+  if (const OperationTable::Operation* running = checker_.operations().running()) {
+    world_.Fail("operation " + std::to_string(running->id) + " is still in phase " +
+                std::to_string(static_cast<uint32_t>(running->phase)) +
+                " 100 heartbeat rounds after the last fault" + State());
   }
 }
 

@@ -42,7 +42,13 @@ void Run::MakeTrouble() {
     if (Happens(plan_.partitions)) Partition();
     if (Happens(plan_.leader_cuts)) CutLeader();
   }
-  if (Happens(plan_.changes)) AskForChange();
+  if (Happens(plan_.changes)) {
+    if (plan_.operations > 0 && world_.random.Chance(plan_.operations)) {
+      AskForOperation();
+    } else {
+      AskForChange();
+    }
+  }
   world_.scheduler.After(kTroubleStep, [this] { MakeTrouble(); });
 }
 

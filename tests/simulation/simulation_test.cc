@@ -32,7 +32,7 @@ TEST(SimulationTest, EverySeedIsCleanAndEverythingHappens) {
 // their own beside the code that was wrong.
 TEST(SimulationTest, SeedsThatOnceFailedAreClean) {
   ReportSeedOnCheckFailure();
-  for (const uint64_t seed : {4441, 12615, 23588}) {
+  for (const uint64_t seed : {4367, 4441, 12615, 23588}) {
     EXPECT_EQ(Simulate(seed, {}).violation, std::nullopt) << "seed " << seed;
   }
 }
@@ -76,10 +76,10 @@ struct Pin {
 
 TEST(DeterminismTest, EveryBuildGivesTheSameTrace) {
   constexpr Pin kPins[] = {
-      {1, 0xe9aae7870974a7a7},
-      {2, 0xac0833653277d8b8},
-      {5, 0x6e31f5f666f5b596},
-      {9, 0x81004ef647b39f2b},
+      {1, 0x11efd84498c9e7f9},
+      {2, 0x12d64e6cfb3a35cb},
+      {5, 0x137cd09a1fe453ee},
+      {9, 0x9a99f9fc21136333},
   };
   for (const Pin& pin : kPins) {
     const Result result = Simulate(pin.seed, {.on = true, .print = false});
