@@ -39,8 +39,8 @@ class RefusalTest : public ChangingMembers {
     ASSERT_EQ(done.status, 0) << absl::StrJoin(arguments, " ") << ": " << done.err;
   }
 
-  // All that a refusal must leave as it is: members, operations, and the log of the leader to its
-  // last slot.
+  // All that a refusal must leave as it is: members, operations (not how far their learners are,
+  // which the leader counts anew every round), and the log of the leader to its last slot.
   std::string State() {
     const Finished status = Run({"--output=json", "status"});
     const auto json = ParseJson(status.out);
@@ -51,7 +51,16 @@ class RefusalTest : public ChangingMembers {
       absl::StrAppend(&state, ", leader ", Text(member, "id"), ", slot ",
                       Text(member, "applied_through"), ", digest ", Text(member, "digest"));
     }
-    return absl::StrCat(state, "\n", Run({"--output=json", "member", "ops"}).out);
+    const Finished ops = Run({"--output=json", "member", "ops"});
+    const auto operations = ParseJson(ops.out);
+    if (!operations.ok()) return absl::StrCat("no operations: ", ops.err);
+    for (const Json& operation : Objects(*operations, "operations")) {
+      for (const char* field : {"id", "request", "phase", "cause", "begun_ms", "changed_ms"}) {
+        absl::StrAppend(&state, field == std::string("id") ? "\n" : ", ", field, " ",
+                        Text(operation, field));
+      }
+    }
+    return state;
   }
   // An operation that is told to be done has yet to be noted so in the log; what is appended
   // afterwards is behind that.
