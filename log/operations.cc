@@ -240,7 +240,8 @@ OperationResult Operations::Advance(const v1::AdvanceOperationCommand& command, 
     return result;
   }
   const auto next = static_cast<OperationPhase>(command.phase());
-  if (!Follows(next, PhaseOf(*operation))) {
+  const bool has_learned = next != OperationPhase::kChanging || HasNewcomers(*operation, in_force);
+  if (!Follows(next, PhaseOf(*operation)) || !has_learned) {
     result.refusal = OperationRefusal::kOutOfTurn;
     return result;
   }
@@ -270,6 +271,12 @@ void Operations::OnConfiguration(const paxos::Configuration& in_force) {
       break;
     case OperationPhase::kSettling:
       can_go_on = IsGoalInForce(*operation, in_force);
+      break;
+    case OperationPhase::kChanging:
+      if (IsGoalInForce(*operation, in_force)) Enter(OperationPhase::kSettling, operation);
+      // Newcomers who are gone would come back as voters with nothing.
+      can_go_on = CanFollow(GoalOf(*operation, in_force), in_force) &&
+                  (!operation->begun().learn_first() || HasNewcomers(*operation, in_force));
       break;
     default:
       if (IsGoalInForce(*operation, in_force)) Enter(OperationPhase::kSettling, operation);

@@ -39,7 +39,7 @@ enum class OperationRefusal : uint32_t {
   kUnknown = 4,       // Cancel, Advance: there is none with this id (any more).
   kTooLate = 5,       // Cancel: its goal is in force.
   kFinished = 6,      // Cancel: it has finished otherwise.
-  kOutOfTurn = 7,     // Advance: it is in no phase that this one follows.
+  kOutOfTurn = 7,     // Advance: it is in no phase that this one follows, or lacks its newcomers.
 };
 
 struct OperationResult {
@@ -55,8 +55,8 @@ struct OperationResult {
 // An operation begins in kLearning or kChanging. It is kSettling from the slot on where a
 // configuration takes effect that has its goal's members, and the leader advances it to kDone.
 // Cancelled before that, it is kCancelling as long as something that it added is in force. It has
-// failed when a configuration takes effect that its goal cannot follow; or, cancelled, when none
-// can that is without what it added.
+// failed when a configuration takes effect that its goal cannot follow, or that is without
+// newcomers who have learned already; or, cancelled, when none can that is without what it added.
 //
 // Not thread-safe.
 class Operations {

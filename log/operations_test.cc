@@ -226,6 +226,8 @@ TEST_F(OperationsTest, CancellingIsRefusedWhenTheGoalIsInForceOrItHasFinished) {
 
 TEST_F(OperationsTest, PhasesGoForwardOnly) {
   Begin(To({k1, k2, k3, kNew4}, true));
+  EXPECT_EQ(Advance(1, kChanging).refusal, OperationRefusal::kOutOfTurn) << "nobody has learned";
+  PutInForce(WithLearners(last(), in_force_));
   for (const OperationPhase phase : {kLearning, kSettling, kCancelling, kDone, kCancelled}) {
     EXPECT_EQ(Advance(1, phase).refusal, OperationRefusal::kOutOfTurn);
   }
@@ -247,6 +249,27 @@ TEST_F(OperationsTest, ItFailsWhenAConfigurationTakesEffectThatItsGoalCannotFoll
   EXPECT_EQ(PhaseOf(last()), kFailed);
   EXPECT_NE(last().reason(), "");
   EXPECT_EQ(Begin(To({{4, 50}, {0, 60}})).id, 2u);
+}
+
+// It would wait for ever for a newcomer that is to vote with nothing, and no other could begin.
+TEST_F(OperationsTest, ItFailsWhenTheNewcomersThatHaveLearnedAreGone) {
+  Begin(To({k1, kNew4}, true));
+  PutInForce(WithLearners(last(), in_force_));
+  Advance(1, kChanging);
+  PutInForce(paxos::Configuration{
+      .version = 7, .members = Three().members, .next_replica_id = 5, .feature_level = 1});
+  EXPECT_EQ(PhaseOf(last()), kFailed);
+  EXPECT_NE(last().reason(), "");
+}
+
+TEST_F(OperationsTest, ItLearnsAgainWhenANewcomerIsGoneThatHasNotLearned) {
+  Begin(To({k1, kNew4}, true));
+  PutInForce(WithLearners(last(), in_force_));
+  PutInForce(paxos::Configuration{
+      .version = 7, .members = Three().members, .next_replica_id = 5, .feature_level = 1});
+  EXPECT_EQ(PhaseOf(last()), kLearning);
+  PutInForce(WithLearners(last(), in_force_));
+  EXPECT_EQ(Advance(1, kChanging).refusal, OperationRefusal::kNone);
 }
 
 // Without this it would run for ever, and no other could begin.

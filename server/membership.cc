@@ -242,7 +242,7 @@ std::optional<v1::Command> Membership::NextCommand(const paxos::Replica& replica
   }
   const v1::OperationState* running = Running(sequencer);
   if (running != nullptr && PhaseOf(*running) == OperationPhase::kLearning &&
-      keeping_up_.rounds >= kKeepUpRounds) {
+      keeping_up_.rounds >= kKeepUpRounds && HasNewcomers(*running, sequencer.configuration())) {
     return Advance(running->id(), OperationPhase::kChanging, "");
   }
   return std::nullopt;

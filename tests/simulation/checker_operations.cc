@@ -51,6 +51,10 @@ Seats WithNewcomers(const OperationTable::Operation& operation, const Configurat
   return seats;
 }
 
+bool LacksNewcomers(const OperationTable::Operation& operation, const Configuration& in_force) {
+  return WithNewcomers(operation, in_force) != SeatsOf(in_force);
+}
+
 Seats WithoutAdded(const OperationTable::Operation& operation, const Configuration& in_force) {
   Seats seats = SeatsOf(in_force);
   for (const Member& member : in_force.members) {
@@ -257,7 +261,8 @@ OperationResult OperationTable::Advance(const v1::AdvanceOperationCommand& comma
   }
   const auto next = static_cast<Phase>(command.phase());
   const Phase phase = operation->phase;
-  const bool is_in_turn = (next == Phase::kChanging && phase == Phase::kLearning) ||
+  const bool is_in_turn = (next == Phase::kChanging && phase == Phase::kLearning &&
+                           !LacksNewcomers(*operation, in_force)) ||
                           (next == Phase::kDone && phase == Phase::kSettling) ||
                           (next == Phase::kCancelled && phase == Phase::kCancelling);
   if (is_in_turn) {
@@ -320,7 +325,9 @@ std::optional<std::string> OperationTable::Follow(Slot slot, const Configuration
   } else {
     if (seats == GoalSeats(*operation)) {
       Enter(Phase::kSettling, operation);
-    } else if (operation->phase == Phase::kSettling || !CanBe(operation->begun, next)) {
+    } else if (operation->phase == Phase::kSettling || !CanBe(operation->begun, next) ||
+               (operation->phase == Phase::kChanging && operation->begun.learn_first() &&
+                LacksNewcomers(*operation, next))) {
       Enter(Phase::kFailed, operation);
     }
   }

@@ -32,7 +32,7 @@ TEST(SimulationTest, EverySeedIsCleanAndEverythingHappens) {
 // their own beside the code that was wrong.
 TEST(SimulationTest, SeedsThatOnceFailedAreClean) {
   ReportSeedOnCheckFailure();
-  for (const uint64_t seed : {4367, 4441, 12615, 23588}) {
+  for (const uint64_t seed : {4367, 4441, 6612, 12615, 23588}) {
     EXPECT_EQ(Simulate(seed, {}).violation, std::nullopt) << "seed " << seed;
   }
 }
