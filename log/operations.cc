@@ -210,8 +210,13 @@ OperationResult Operations::JudgeCancel(uint64_t id, const paxos::Configuration&
     result.refusal = OperationRefusal::kUnknown;
   } else if (PhaseOf(*operation) == OperationPhase::kSettling) {
     result.refusal = OperationRefusal::kTooLate;
-  } else if (IsFinished(*operation) && PhaseOf(*operation) != OperationPhase::kCancelled) {
-    result.refusal = OperationRefusal::kFinished;
+  } else if (IsFinished(*operation)) {
+    if (PhaseOf(*operation) != OperationPhase::kCancelled) {
+      result.refusal = OperationRefusal::kFinished;
+    }
+  } else if (HasAdded(*operation, in_force) &&
+             !CanFollow(WithoutAdded(*operation, in_force), in_force)) {
+    result.refusal = OperationRefusal::kTooLate;
   }
   return result;
 }

@@ -37,7 +37,7 @@ enum class OperationRefusal : uint32_t {
   kVersionMoved = 2,  // Begin: the configuration in force has `version`.
   kBadGoal = 3,       // Begin: no configuration with this goal can follow the one in force.
   kUnknown = 4,       // Cancel, Advance: there is none with this id (any more).
-  kTooLate = 5,       // Cancel: its goal is in force.
+  kTooLate = 5,       // Cancel: its goal is in force, or only what it added votes.
   kFinished = 6,      // Cancel: it has finished otherwise.
   kOutOfTurn = 7,     // Advance: it is in no phase that this one follows, or lacks its newcomers.
 };

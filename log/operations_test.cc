@@ -291,6 +291,17 @@ TEST_F(OperationsTest, ACancelledOneFailsWhenOnlyWhatItAddedIsLeftToVote) {
   EXPECT_NE(last().reason(), "");
 }
 
+TEST_F(OperationsTest, ItIsNotCancelledWhenOnlyWhatItAddedIsLeftToVote) {
+  Begin(To({{0, 4}, {0, 5}}, true));
+  PutInForce(WithLearners(last(), in_force_));
+  PutInForce({.version = 7,
+              .members = {{paxos::ReplicaId{4}, Disk(4), Address(4), true}},
+              .next_replica_id = 6,
+              .feature_level = 1});
+  EXPECT_EQ(Cancel(1).refusal, OperationRefusal::kTooLate);
+  EXPECT_EQ(PhaseOf(last()), kLearning);
+}
+
 TEST_F(OperationsTest, TheNewestFinishedOnesAreKept) {
   for (uint64_t id = 1; id <= Operations::kFinishedKept + 20; ++id) {
     ASSERT_EQ(Begin(To({k1, k2})).id, id);

@@ -63,6 +63,11 @@ Seats WithoutAdded(const OperationTable::Operation& operation, const Configurati
   return seats;
 }
 
+bool HasVoter(const Seats& seats) {
+  return std::any_of(seats.begin(), seats.end(),
+                     [](const auto& each) { return each.second.voter; });
+}
+
 bool HasAdded(const OperationTable::Operation& operation, const Configuration& in_force) {
   return std::any_of(in_force.members.begin(), in_force.members.end(),
                      [&](const Member& member) { return operation.added.contains(member.id); });
@@ -241,12 +246,14 @@ OperationResult OperationTable::Cancel(uint64_t id, const Configuration& in_forc
     return result;
   }
   Operation* operation = &all_[id - 1];
-  if (operation->phase == Phase::kSettling) {
+  const bool has_added = HasAdded(*operation, in_force);
+  if (operation->phase == Phase::kSettling ||
+      (!IsFinal(operation->phase) && has_added && !HasVoter(WithoutAdded(*operation, in_force)))) {
     result.refusal = OperationRefusal::kTooLate;
   } else if (operation->phase == Phase::kDone || operation->phase == Phase::kFailed) {
     result.refusal = OperationRefusal::kFinished;
   } else if (operation->phase < Phase::kSettling) {
-    Enter(HasAdded(*operation, in_force) ? Phase::kCancelling : Phase::kCancelled, operation);
+    Enter(has_added ? Phase::kCancelling : Phase::kCancelled, operation);
   }
   return result;
 }
@@ -318,10 +325,7 @@ std::optional<std::string> OperationTable::Follow(Slot slot, const Configuration
     if (id != paxos::kNoReplica) operation->added.insert(id);
   }
   if (operation->phase == Phase::kCancelling) {
-    const Seats rest = WithoutAdded(*operation, next);
-    const bool can_be =
-        std::any_of(rest.begin(), rest.end(), [](const auto& each) { return each.second.voter; });
-    if (!can_be) Enter(Phase::kFailed, operation);
+    if (!HasVoter(WithoutAdded(*operation, next))) Enter(Phase::kFailed, operation);
   } else {
     if (seats == GoalSeats(*operation)) {
       Enter(Phase::kSettling, operation);
